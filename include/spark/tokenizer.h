@@ -1,0 +1,56 @@
+// Text to tokens and back.
+#ifndef SPARK_TOKENIZER_H_
+#define SPARK_TOKENIZER_H_
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace spark {
+
+using TokenId = int32_t;
+
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+
+  // Whether text that spells a special token ("<|im_start|>") becomes that token, or plain text.
+  enum class Special : uint8_t { kParse, kPlain };
+
+  // Never fails: any bytes, invalid UTF-8 included, encode and decode to themselves. Adds no
+  // beginning-of-sequence token; see bos(). Time is near-linear in the length of `text`.
+  virtual std::vector<TokenId> Encode(std::string_view text, Special special) const = 0;
+
+  // The bytes of one token; they may end inside a UTF-8 character (see StreamDecoder).
+  // Throws Error for an id outside [0, vocab_size()).
+  virtual std::string_view TokenBytes(TokenId id) const = 0;
+
+  virtual size_t vocab_size() const = 0;
+  virtual bool IsControl(TokenId id) const = 0;    // special tokens that are not text
+  virtual bool IsEndOfText(TokenId id) const = 0;  // eos, eot, <|im_end|>, …: generation stops
+  virtual TokenId bos() const = 0;                 // -1: the model has none
+  virtual bool add_bos() const = 0;                // the file asks for bos in front of a prompt
+
+  std::string Decode(std::span<const TokenId> ids) const;
+};
+
+// Decodes a stream of tokens, holding back a UTF-8 character until it is whole. Bytes that can't
+// become a character pass through unchanged, so the sum of all output is exactly the tokens' bytes.
+class StreamDecoder {
+ public:
+  explicit StreamDecoder(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
+
+  std::string Push(TokenId id);  // what can be shown now
+  std::string Flush();           // what was held back, whole or not
+
+ private:
+  const Tokenizer& tokenizer_;
+  std::string pending_;
+};
+
+}  // namespace spark
+
+#endif  // SPARK_TOKENIZER_H_
