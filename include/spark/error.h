@@ -11,11 +11,11 @@ namespace spark {
 
 // Where and what, for errors about input. Empty parts are left out of the message.
 struct ErrorContext {
-  std::string file;                // path, or a name such as "embedded model"
-  std::optional<uint64_t> offset;  // bytes from the start of the file
-  std::string field;               // "tensor count", "llama.block_count", "--temp", …
-  std::string found;               // what stands there
-  std::string allowed;             // what could stand there
+  std::string file{};                // path, or a name such as "embedded model"
+  std::optional<uint64_t> offset{};  // bytes from the start of the file
+  std::string field{};               // "tensor count", "llama.block_count", "--temp", …
+  std::string found{};               // what stands there
+  std::string allowed{};             // what could stand there
 };
 
 // Anything that ends a task: a bad file, a missing tensor, a full disk. Programs exit with 1.

@@ -1,0 +1,78 @@
+// The operations a transformer is made of. `reference/` implements them as they are written in
+// papers, `cpu/` with vectors and threads; one test suite runs every operation on every backend.
+//
+// Conventions: matrices are row-major; `n` is a number of tokens; activations are f32. Output
+// buffers never overlap inputs unless an operation says that it works in place. Calls are coarse,
+// so a virtual call costs nothing. A backend may keep scratch memory: one thread calls it at a
+// time.
+#ifndef SPARK_BACKEND_BACKEND_H_
+#define SPARK_BACKEND_BACKEND_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "backend/weight.h"
+#include "kv/kv_cache.h"
+
+namespace spark {
+
+// Rotations of `n` consecutive positions, computed once and used by every layer.
+struct RopeAngles {
+  bool interleaved = true;  // pairs (0,1), (2,3), … of a head; else (0, dim/2), (1, dim/2 + 1), …
+  size_t dim = 0;           // elements of a head that are rotated; the others stay
+  std::vector<float> cos;  // [n, dim / 2]
+  std::vector<float> sin;  // [n, dim / 2]
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual std::string_view name() const = 0;
+
+  // out[i] = row ids[i] of `table`. out: [ids.size(), table.cols]
+  virtual void Embed(const Weight& table, std::span<const int32_t> ids, float* out) = 0;
+
+  // out = x / sqrt(mean(x²) + eps) * weight, row by row. x, out: [n, weight.size()]
+  virtual void RmsNorm(const float* x, size_t n, std::span<const float> weight, float eps,
+                       float* out) = 0;
+
+  // out = x Wᵀ. x: [n, w.cols], out: [n, w.rows]
+  virtual void MatMul(const float* x, size_t n, const Weight& w, float* out) = 0;
+
+  // Rotates every head of x: [n, n_heads, head_dim] in place; row i by angles row i.
+  virtual void Rope(float* x, size_t n, size_t n_heads, size_t head_dim,
+                    const RopeAngles& angles) = 0;
+
+  // gate = silu(gate) * up, in place, silu(z) = z / (1 + exp(-z)).
+  virtual void SwiGlu(float* gate, const float* up, size_t count) = 0;
+
+  // x += y, in place.
+  virtual void Add(float* x, const float* y, size_t count) = 0;
+
+  // Unscaled scores of a group's queries with every token of a store, from its packed form.
+  // q: [group, head_dim], scores: [group, Size(keys)]
+  virtual void Scores(const float* q, size_t group, const KeyStore& keys, float* scores) = 0;
+
+  // Grouped-query attention: query head h reads KV head h / (n_heads / n_kv_heads).
+  // The n query tokens are the last n of the layer's tail; token i sees the whole context and the
+  // tail up to itself. q, out: [n, n_heads, head_dim]; scores are multiplied by `scale`.
+  virtual void Attend(const float* q, size_t n, size_t n_heads, const LayerCache& layer,
+                      float scale, float* out) = 0;
+};
+
+struct CpuOptions {
+  int threads = 1;
+  bool compute_f32 = false;  // dequantise weights and multiply in f32, instead of integer products
+};
+
+std::unique_ptr<Backend> MakeReferenceBackend();
+std::unique_ptr<Backend> MakeCpuBackend(const CpuOptions& options);
+
+}  // namespace spark
+
+#endif  // SPARK_BACKEND_BACKEND_H_

@@ -1,0 +1,67 @@
+// Buffers for vector kernels: 64-byte aligned, with readable slack behind the last element.
+#ifndef SPARK_BASE_ALIGNED_H_
+#define SPARK_BASE_ALIGNED_H_
+
+#include <cstddef>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <utility>
+
+namespace spark {
+
+inline constexpr size_t kAlignment = 64;
+
+// Kernels may load whole vectors that start inside a buffer: this many bytes behind its end are
+// allocated and zero. 64 = the widest vector; an expanding load of 32-bit lanes reads one at most.
+inline constexpr size_t kReadSlack = 64;
+
+// Owns `size()` bytes that grow on demand. Never shrinks by itself; a move leaves the source empty.
+class AlignedBytes {
+ public:
+  AlignedBytes() = default;
+  explicit AlignedBytes(size_t size) { Resize(size); }
+  AlignedBytes(AlignedBytes&& other) noexcept { *this = std::move(other); }
+  AlignedBytes& operator=(AlignedBytes&& other) noexcept {
+    data_ = std::move(other.data_);
+    size_ = std::exchange(other.size_, 0);
+    capacity_ = std::exchange(other.capacity_, 0);
+    return *this;
+  }
+
+  std::byte* data() { return data_.get(); }
+  const std::byte* data() const { return data_.get(); }
+  size_t size() const { return size_; }
+
+  // What was asked of the allocator, slack included.
+  size_t AllocatedBytes() const { return capacity_; }
+
+  // Keeps contents; new bytes are zero.
+  void Resize(size_t size) {
+    if (size + kReadSlack > capacity_) Reallocate(size + kReadSlack);
+    if (size < size_) std::memset(data_.get() + size, 0, size_ - size);
+    size_ = size;
+  }
+
+ private:
+  struct Free {
+    void operator()(std::byte* p) const { ::operator delete[](p, std::align_val_t{kAlignment}); }
+  };
+
+  void Reallocate(size_t capacity) {
+    std::unique_ptr<std::byte[], Free> grown(
+        static_cast<std::byte*>(::operator new[](capacity, std::align_val_t{kAlignment})));
+    if (size_ > 0) std::memcpy(grown.get(), data_.get(), size_);
+    std::memset(grown.get() + size_, 0, capacity - size_);
+    data_ = std::move(grown);
+    capacity_ = capacity;
+  }
+
+  std::unique_ptr<std::byte[], Free> data_;
+  size_t size_ = 0;
+  size_t capacity_ = 0;
+};
+
+}  // namespace spark
+
+#endif  // SPARK_BASE_ALIGNED_H_

@@ -1,0 +1,45 @@
+// Rows of floats of one KV head, one row a token: dense keys, dense values, the tail of new tokens.
+#ifndef SPARK_KV_DENSE_STORE_H_
+#define SPARK_KV_DENSE_STORE_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/aligned.h"
+#include "base/dtype.h"
+
+namespace spark {
+
+// Layout: [size, dim] row-major without padding, in f32, f16 or bf16.
+class DenseStore {
+ public:
+  // Throws Error for a type that keys and values can't be stored in.
+  DenseStore(DType type, size_t dim);
+
+  DType type() const { return type_; }
+  size_t dim() const { return dim_; }
+  size_t size() const { return size_; }
+  const std::byte* data() const { return bytes_.data(); }
+
+  // Appends `n` rows read from `rows + i * stride`, rounded to type(). Room grows in steps of
+  // kGrowTokens rows or a quarter, whichever is more, unless Reserve() made it before.
+  void Append(const float* rows, size_t n, size_t stride);
+  void Reserve(size_t n);
+  void Truncate(size_t n);  // forgets the rows behind the first n
+
+  void ReadRow(size_t t, float* out) const;  // out: [dim]
+  size_t AllocatedBytes() const { return bytes_.AllocatedBytes(); }
+
+  static constexpr size_t kGrowTokens = 32;
+
+ private:
+  DType type_;
+  size_t dim_;
+  size_t row_bytes_;
+  size_t size_ = 0;
+  AlignedBytes bytes_;
+};
+
+}  // namespace spark
+
+#endif  // SPARK_KV_DENSE_STORE_H_
