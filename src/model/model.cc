@@ -55,7 +55,7 @@ ModelInfo MakeInfo(const ModelFile& file) {
   const ModelConfig& config = file.config();
   return {.name = config.name,
           .arch = config.arch,
-          .quantization = file.quantization(),
+          .quantization = std::string(file.quantization()),
           .parameters = file.parameters(),
           .file_bytes = file.file_bytes(),
           .context_length = config.context_length,
@@ -75,7 +75,7 @@ Model::~Model() = default;
 
 Model Model::FromFile(ModelFile file, const ModelOptions& options) {
   auto impl = std::make_unique<Impl>(std::move(file));
-  if (options.validate) impl->file.ValidateWeights();
+  if (options.validate) impl->file.ValidateFinite();
   impl->info = MakeInfo(impl->file);
   if (const GgufFile* gguf = impl->file.gguf()) {
     impl->tokenizer = MakeTokenizer(*gguf);
