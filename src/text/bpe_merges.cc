@@ -9,13 +9,14 @@
 
 #include "spark/error.h"
 #include "text/byte_alphabet.h"
+#include "text/quoted.h"
 
 namespace spark {
 namespace {
 
 [[noreturn]] void Fail(size_t i, std::string_view merge, const char* message) {
-  throw Error(message, {.field = fmt::format("tokenizer.ggml.merges[{}]", i),
-                        .found = fmt::format("\"{}\"", merge.substr(0, 128))});
+  throw Error(message,
+              {.field = fmt::format("tokenizer.ggml.merges[{}]", i), .found = Quoted(merge)});
 }
 
 struct Parts {

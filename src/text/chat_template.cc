@@ -7,6 +7,7 @@
 
 #include "spark/chat.h"
 #include "spark/error.h"
+#include "text/quoted.h"
 
 namespace spark {
 namespace {
@@ -137,7 +138,7 @@ ChatFormat ChatFormatOf(std::string_view jinja) {
   if (auto format = DetectChatFormat(jinja)) return *format;
   throw Error("unrecognised chat template; choose a format with --chat-template",
               {.field = "tokenizer.chat_template",
-               .found = jinja.empty() ? "none" : fmt::format("\"{}…\"", jinja.substr(0, 60)),
+               .found = jinja.empty() ? "none" : Quoted(jinja),
                .allowed = Names()});
 }
 
@@ -150,7 +151,7 @@ ChatFormat LoadChatFormat(const std::string& name_or_file) {
   if (!file.is_open() || file.bad() || !file.eof()) {
     throw Error("neither the name of a chat format nor a readable template file",
                 {.field = "--chat-template",
-                 .found = "\"" + name_or_file + "\"",
+                 .found = Quoted(name_or_file),
                  .allowed = Names() + ", or a file"});
   }
   jinja.resize(static_cast<size_t>(file.gcount()));

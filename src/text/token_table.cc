@@ -8,6 +8,7 @@
 
 #include "spark/error.h"
 #include "text/byte_alphabet.h"
+#include "text/quoted.h"
 
 namespace spark {
 namespace {
@@ -51,9 +52,9 @@ TokenTable::TokenTable(std::span<const std::string_view> tokens, std::span<const
     if (IsWrittenAsText(types_[i])) {
       bytes_ += tokens[i];
     } else if (!AppendBytesOf(tokens[i], bytes_)) {
-      throw Error("a normal token has a character outside the byte-level alphabet",
-                  {.field = fmt::format("tokenizer.ggml.tokens[{}]", i),
-                   .found = fmt::format("\"{}\"", tokens[i].substr(0, 64))});
+      throw Error(
+          "a normal token has a character outside the byte-level alphabet",
+          {.field = fmt::format("tokenizer.ggml.tokens[{}]", i), .found = Quoted(tokens[i])});
     }
     ends_.push_back(bytes_.size());
     Index(static_cast<TokenId>(i));
