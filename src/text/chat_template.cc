@@ -120,7 +120,8 @@ std::optional<ChatFormat> FindChatFormat(std::string_view name) {
 
 std::optional<ChatFormat> DetectChatFormat(std::string_view jinja) {
   ChatFormat format;
-  if (Contains(jinja, "<|im_start|>") && Contains(jinja, "<|im_end|>")) {
+  const bool is_phi4 = Contains(jinja, "<|im_sep|>");  // close to ChatML, but not the same
+  if (Contains(jinja, "<|im_start|>") && Contains(jinja, "<|im_end|>") && !is_phi4) {
     format = MakeChatMl();
   } else if (Contains(jinja, "<|start_header_id|>") && Contains(jinja, "<|eot_id|>")) {
     format = MakeLlama3();

@@ -145,6 +145,7 @@ std::string Refusal(auto call) {
 TEST_CASE("what is not recognised is refused with the names", "[chat]") {
   CHECK_FALSE(DetectChatFormat(""));
   CHECK_FALSE(DetectChatFormat("{{ '[INST] ' + message.content + ' [/INST]' }}"));
+  CHECK_FALSE(DetectChatFormat("'<|im_start|>user<|im_sep|>' + content + '<|im_end|>'"));  // Phi-4
   CHECK_FALSE(FindChatFormat("ChatML?"));
   CHECK(
       Refusal([] { ChatFormatOf("{{ '[INST]' }}"); }) ==
