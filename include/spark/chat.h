@@ -25,9 +25,9 @@ struct ChatFormat {
   std::string turn_begin{};  // "<|im_start|>"
   std::string role_end{};    // "\n"
   std::string turn_end{};    // "<|im_end|>\n", of which the model generates the control token
-  std::string bos{};         // stands in front of the whole; if not empty, do not add bos() again
-  std::string system{};    // system prompt of conversations that bring none; empty: no system turn
-  std::string preamble{};  // stands in front of every system prompt (Llama 3.1: two dates)
+  std::string bos{};       // in front of the whole; if not empty, do not add Tokenizer::bos() again
+  std::string system{};    // system prompt of a conversation that brings none; empty: no such turn
+  std::string preamble{};  // opens the first system turn, which is always there then: Llama 3.1
   bool trim = false;       // whether white space around a content is dropped
 };
 

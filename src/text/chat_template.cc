@@ -97,8 +97,15 @@ void AppendTurn(const ChatFormat& format, std::string_view role, std::string_vie
   out += format.turn_begin;
   out += role;
   out += format.role_end;
-  if (role == "system") out += format.preamble;
   out += format.trim ? Trim(content) : content;
+  out += format.turn_end;
+}
+
+// The first turn. System turns further on are like any other.
+void AppendSystemTurn(const ChatFormat& format, std::string_view prompt, std::string& out) {
+  const std::string_view trimmed = format.trim ? Trim(prompt) : prompt;
+  out += format.turn_begin + "system" + format.role_end + format.preamble;
+  out += trimmed;
   out += format.turn_end;
 }
 
@@ -164,9 +171,11 @@ ChatFormat LoadChatFormat(const std::string& name_or_file) {
 std::string RenderChat(const ChatFormat& format, std::span<const ChatMessage> messages,
                        bool add_generation_prompt) {
   std::string out = format.bos;
-  const bool brings_system = !messages.empty() && messages.front().role == "system";
-  if (!brings_system && !(format.system.empty() && format.preamble.empty())) {
-    AppendTurn(format, "system", format.system, out);
+  if (!messages.empty() && messages.front().role == "system") {
+    AppendSystemTurn(format, messages.front().content, out);
+    messages = messages.subspan(1);
+  } else if (!messages.empty() && !(format.system.empty() && format.preamble.empty())) {
+    AppendSystemTurn(format, format.system, out);
   }
   for (const ChatMessage& message : messages) {
     AppendTurn(format, message.role, message.content, out);

@@ -81,7 +81,7 @@ TEST_CASE("ChatML keeps contents, Llama 3 trims them and begins with bos", "[cha
         llama3 + "<|start_header_id|>assistant<|end_header_id|>\n\n");
 }
 
-TEST_CASE("Llama 3.1 names its dates in every system prompt", "[chat]") {
+TEST_CASE("Llama 3.1 begins with its dates", "[chat]") {
   const auto format = DetectChatFormat(std::string(kLlama3) +
                                        R"({{- "Cutting Knowledge Date: December 2023\n" }})");
   REQUIRE(format);
@@ -93,6 +93,8 @@ TEST_CASE("Llama 3.1 names its dates in every system prompt", "[chat]") {
   CHECK(RenderChat(*format, Messages{{"user", "Hi"}}, false) == begin + end);
   CHECK(RenderChat(*format, Messages{{"system", "Be brief."}, {"user", "Hi"}}, false) ==
         begin + "Be brief." + end);
+  CHECK(RenderChat(*format, Messages{{"user", "Hi"}, {"system", "Stop."}}, false) ==
+        begin + end + "<|start_header_id|>system<|end_header_id|>\n\nStop.<|eot_id|>");
 }
 
 TEST_CASE("a conversation that goes on equals one rendered whole", "[chat]") {
@@ -130,6 +132,7 @@ TEST_CASE("a conversation that goes on equals one rendered whole", "[chat]") {
 
 TEST_CASE("an empty conversation renders", "[chat]") {
   CHECK(RenderChat(*FindChatFormat("chatml"), {}, true) == "<|im_start|>assistant\n");
+  CHECK(RenderChat(*DetectChatFormat(kSmolLm2), {}, true) == "<|im_start|>assistant\n");
   CHECK(RenderChat(*FindChatFormat("llama3"), {}, false) == "<|begin_of_text|>");
 }
 
