@@ -25,9 +25,9 @@ struct ChatFormat {
   std::string turn_begin{};  // "<|im_start|>"
   std::string role_end{};    // "\n"
   std::string turn_end{};    // "<|im_end|>\n", of which the model generates the control token
-  std::string bos{};         // stands in front of the whole; if not empty, do not add bos() again
-  std::string system{};    // system prompt of conversations that bring none; empty: no system turn
-  std::string preamble{};  // stands in front of every system prompt (Llama 3.1: two dates)
+  std::string bos{};       // in front of the whole; if not empty, do not add Tokenizer::bos() again
+  std::string system{};    // system prompt of a conversation that brings none; empty: no such turn
+  std::string preamble{};  // opens the first system turn, which is always there then: Llama 3.1
   bool trim = false;       // whether white space around a content is dropped
 };
 
@@ -49,15 +49,12 @@ ChatFormat LoadChatFormat(const std::string& name_or_file);
 std::string RenderChat(const ChatFormat& format, std::span<const ChatMessage> messages,
                        bool add_generation_prompt);
 
-// What stands between an answer that the model has generated and its next one, so that a session
-// goes on without rendering again:
-//     RenderChat(first, true) + answer + RenderNextTurns(next) == RenderChat(first + answer + next,
-//     true)
-// if the format does not trim, or there is nothing to trim. The generated text stands for
-// `answer` without its end token; see EndOfAnswer.
-//
-// The end token that stopped generation may have been fed to the model already: then
-// `end_token_is_fed` leaves it out.
+// What follows an answer that the model has generated: the end of its turn, the turns `next`, and
+// the beginning of the next answer. So a session goes on without rendering again:
+//     RenderChat(first, true) + answer + RenderNextTurns(next)
+// is RenderChat of all the messages together (where a format trims: if the answer has no white
+// space around it). `answer` is the generated text without its end token. If that token has been
+// fed to the model as well, `end_token_is_fed` leaves it out here.
 std::string RenderNextTurns(const ChatFormat& format, std::span<const ChatMessage> next,
                             bool end_token_is_fed = false);
 

@@ -9,13 +9,14 @@
 
 #include "spark/error.h"
 #include "text/byte_alphabet.h"
+#include "text/quoted.h"
 
 namespace spark {
 namespace {
 
 [[noreturn]] void Fail(size_t i, std::string_view merge, const char* message) {
-  throw Error(message, {.field = fmt::format("tokenizer.ggml.merges[{}]", i),
-                        .found = fmt::format("\"{}\"", merge.substr(0, 128))});
+  throw Error(message,
+              {.field = fmt::format("tokenizer.ggml.merges[{}]", i), .found = Quoted(merge)});
 }
 
 struct Parts {
@@ -24,8 +25,9 @@ struct Parts {
   TokenId result;
 };
 
-// `scratch` is memory to reuse.
-Parts ParseMerge(size_t i, std::string_view merge, const TokenTable& tokens, std::string& scratch) {
+// `guess` is what the result may be; `scratch` is memory to reuse.
+Parts ParseMerge(size_t i, std::string_view merge, const TokenTable& tokens, TokenId guess,
+                 std::string& scratch) {
   // A space is not in the alphabet, so it can only be the separator.
   const size_t space = merge.find(' ');
   scratch.clear();
@@ -38,7 +40,7 @@ Parts ParseMerge(size_t i, std::string_view merge, const TokenTable& tokens, std
   }
   const std::string_view bytes = scratch;
   const Parts parts = {tokens.Find(bytes.substr(0, middle)), tokens.Find(bytes.substr(middle)),
-                       tokens.Find(bytes)};
+                       tokens.Find(bytes, guess)};
   if (parts.left < 0 || parts.right < 0) Fail(i, merge, "merges what is not a token");
   if (parts.result < 0) Fail(i, merge, "merges into what is not a token");
   return parts;
@@ -56,8 +58,10 @@ BpeMerges::BpeMerges(std::span<const std::string_view> merges, const TokenTable&
   slots_.assign(std::bit_ceil(std::max<size_t>(2 * merges.size(), 2)), Slot{kFree, {}});
   shift_ = 64 - std::countr_zero(slots_.size());
   std::string scratch;
+  TokenId guess = -1;
   for (size_t i = 0; i < merges.size(); ++i) {
-    const Parts parts = ParseMerge(i, merges[i], tokens, scratch);
+    const Parts parts = ParseMerge(i, merges[i], tokens, guess, scratch);
+    guess = parts.result + 1;  // vocabularies list tokens in the order of the merges
     const uint64_t key = Key(parts.left, parts.right);
     Slot& slot = slots_[SlotOf(key)];
     if (slot.key == kFree) slot = {key, {static_cast<uint32_t>(i), parts.result}};

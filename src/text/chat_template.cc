@@ -7,6 +7,7 @@
 
 #include "spark/chat.h"
 #include "spark/error.h"
+#include "text/quoted.h"
 
 namespace spark {
 namespace {
@@ -96,8 +97,15 @@ void AppendTurn(const ChatFormat& format, std::string_view role, std::string_vie
   out += format.turn_begin;
   out += role;
   out += format.role_end;
-  if (role == "system") out += format.preamble;
   out += format.trim ? Trim(content) : content;
+  out += format.turn_end;
+}
+
+// The first turn. System turns further on are like any other.
+void AppendSystemTurn(const ChatFormat& format, std::string_view prompt, std::string& out) {
+  const std::string_view trimmed = format.trim ? Trim(prompt) : prompt;
+  out += format.turn_begin + "system" + format.role_end + format.preamble;
+  out += trimmed;
   out += format.turn_end;
 }
 
@@ -119,7 +127,8 @@ std::optional<ChatFormat> FindChatFormat(std::string_view name) {
 
 std::optional<ChatFormat> DetectChatFormat(std::string_view jinja) {
   ChatFormat format;
-  if (Contains(jinja, "<|im_start|>") && Contains(jinja, "<|im_end|>")) {
+  const bool is_phi4 = Contains(jinja, "<|im_sep|>");  // close to ChatML, but not the same
+  if (Contains(jinja, "<|im_start|>") && Contains(jinja, "<|im_end|>") && !is_phi4) {
     format = MakeChatMl();
   } else if (Contains(jinja, "<|start_header_id|>") && Contains(jinja, "<|eot_id|>")) {
     format = MakeLlama3();
@@ -137,7 +146,7 @@ ChatFormat ChatFormatOf(std::string_view jinja) {
   if (auto format = DetectChatFormat(jinja)) return *format;
   throw Error("unrecognised chat template; choose a format with --chat-template",
               {.field = "tokenizer.chat_template",
-               .found = jinja.empty() ? "none" : fmt::format("\"{}…\"", jinja.substr(0, 60)),
+               .found = jinja.empty() ? "none" : Quoted(jinja),
                .allowed = Names()});
 }
 
@@ -150,7 +159,7 @@ ChatFormat LoadChatFormat(const std::string& name_or_file) {
   if (!file.is_open() || file.bad() || !file.eof()) {
     throw Error("neither the name of a chat format nor a readable template file",
                 {.field = "--chat-template",
-                 .found = "\"" + name_or_file + "\"",
+                 .found = Quoted(name_or_file),
                  .allowed = Names() + ", or a file"});
   }
   jinja.resize(static_cast<size_t>(file.gcount()));
@@ -162,9 +171,11 @@ ChatFormat LoadChatFormat(const std::string& name_or_file) {
 std::string RenderChat(const ChatFormat& format, std::span<const ChatMessage> messages,
                        bool add_generation_prompt) {
   std::string out = format.bos;
-  const bool brings_system = !messages.empty() && messages.front().role == "system";
-  if (!brings_system && !(format.system.empty() && format.preamble.empty())) {
-    AppendTurn(format, "system", format.system, out);
+  if (!messages.empty() && messages.front().role == "system") {
+    AppendSystemTurn(format, messages.front().content, out);
+    messages = messages.subspan(1);
+  } else if (!messages.empty() && !(format.system.empty() && format.preamble.empty())) {
+    AppendSystemTurn(format, format.system, out);
   }
   for (const ChatMessage& message : messages) {
     AppendTurn(format, message.role, message.content, out);

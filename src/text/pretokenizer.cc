@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "spark/error.h"
+#include "text/quoted.h"
 #include "text/utf8.h"
 
 namespace spark {
@@ -92,7 +93,7 @@ const Family& FindFamily(std::string_view name) {
   }
   throw Error("unknown pre-tokenizer",
               {.field = "tokenizer.ggml.pre",
-               .found = name.empty() ? "none" : fmt::format("\"{}\"", name.substr(0, 64)),
+               .found = name.empty() ? "none" : Quoted(name),
                .allowed = fmt::format("{}", fmt::join(PreTokenizerNames(), ", "))});
 }
 

@@ -8,6 +8,7 @@
 
 #include "spark/error.h"
 #include "text/byte_alphabet.h"
+#include "text/quoted.h"
 
 namespace spark {
 namespace {
@@ -19,6 +20,10 @@ TokenType CheckedType(size_t i, int32_t type) {
                                      .allowed = "1 (normal) to 6 (byte)"});
   }
   return static_cast<TokenType>(type);
+}
+
+uint32_t Hash(std::string_view bytes) {
+  return static_cast<uint32_t>(std::hash<std::string_view>{}(bytes));
 }
 
 // Control and user-defined tokens are text; so is what stands in for unused ids.
@@ -40,10 +45,15 @@ TokenTable::TokenTable(std::span<const std::string_view> tokens, std::span<const
   }
   size_t total = 0;
   for (const std::string_view token : tokens) total += token.size();
+  if (total > std::numeric_limits<uint32_t>::max()) {
+    throw Error("too large", {.field = "tokenizer.ggml.tokens",
+                              .found = fmt::format("{} bytes", total),
+                              .allowed = "4 GiB"});
+  }
   bytes_.reserve(total);
   ends_.reserve(tokens.size() + 1);
   types_.reserve(tokens.size());
-  slots_.assign(std::bit_ceil(2 * tokens.size()), -1);
+  slots_.assign(std::bit_ceil(2 * tokens.size()), Slot{0, -1});
 
   ends_.push_back(0);
   for (size_t i = 0; i < tokens.size(); ++i) {
@@ -51,27 +61,38 @@ TokenTable::TokenTable(std::span<const std::string_view> tokens, std::span<const
     if (IsWrittenAsText(types_[i])) {
       bytes_ += tokens[i];
     } else if (!AppendBytesOf(tokens[i], bytes_)) {
-      throw Error("a normal token has a character outside the byte-level alphabet",
-                  {.field = fmt::format("tokenizer.ggml.tokens[{}]", i),
-                   .found = fmt::format("\"{}\"", tokens[i].substr(0, 64))});
+      throw Error(
+          "a normal token has a character outside the byte-level alphabet",
+          {.field = fmt::format("tokenizer.ggml.tokens[{}]", i), .found = Quoted(tokens[i])});
     }
-    ends_.push_back(bytes_.size());
+    ends_.push_back(static_cast<uint32_t>(bytes_.size()));
     Index(static_cast<TokenId>(i));
   }
 }
 
-size_t TokenTable::SlotOf(std::string_view bytes) const {
-  size_t slot = std::hash<std::string_view>{}(bytes) & (slots_.size() - 1);
-  while (slots_[slot] >= 0 && Bytes(slots_[slot]) != bytes) slot = (slot + 1) & (slots_.size() - 1);
-  return slot;
+size_t TokenTable::SlotOf(std::string_view bytes, uint32_t hash) const {
+  const size_t mask = slots_.size() - 1;
+  size_t i = hash & mask;
+  for (; slots_[i].id >= 0; i = (i + 1) & mask) {
+    if (slots_[i].hash == hash && Bytes(slots_[i].id) == bytes) break;
+  }
+  return i;
 }
 
 void TokenTable::Index(TokenId id) {
   if (Bytes(id).empty()) return;  // encodes nothing
-  TokenId& slot = slots_[SlotOf(Bytes(id))];
-  if (slot < 0 || Type(id) == TokenType::kNormal || Type(slot) != TokenType::kNormal) slot = id;
+  const uint32_t hash = Hash(Bytes(id));
+  Slot& slot = slots_[SlotOf(Bytes(id), hash)];
+  if (slot.id >= 0) is_unique_ = false;
+  const bool yields = slot.id < 0 || Type(slot.id) != TokenType::kNormal;
+  if (yields || Type(id) == TokenType::kNormal) slot = {hash, id};
 }
 
-TokenId TokenTable::Find(std::string_view bytes) const { return slots_[SlotOf(bytes)]; }
+TokenId TokenTable::Find(std::string_view bytes, TokenId guess) const {
+  if (is_unique_ && guess >= 0 && static_cast<size_t>(guess) < size() && Bytes(guess) == bytes) {
+    return guess;
+  }
+  return slots_[SlotOf(bytes, Hash(bytes))].id;
+}
 
 }  // namespace spark

@@ -39,16 +39,24 @@ class TokenTable {
 
   // The token with these bytes, -1 if there is none. Real vocabularies hold some strings twice: a
   // normal token is preferred to any other type, and among equals the last, as in llama.cpp.
-  TokenId Find(std::string_view bytes) const;
+  // `guess`, if it is an id and right, saves the search.
+  TokenId Find(std::string_view bytes, TokenId guess = -1) const;
 
  private:
-  size_t SlotOf(std::string_view bytes) const;
+  // The hash spares most looks at bytes that differ, each of which is a cache miss or two.
+  struct Slot {
+    uint32_t hash;
+    TokenId id;  // -1: free
+  };
+
+  size_t SlotOf(std::string_view bytes, uint32_t hash) const;
   void Index(TokenId id);
 
-  std::string bytes_;         // of all tokens, one after another
-  std::vector<size_t> ends_;  // 0, then the end of each token in bytes_
+  std::string bytes_;           // of all tokens, one after another
+  std::vector<uint32_t> ends_;  // 0, then the end of each token in bytes_
   std::vector<TokenType> types_;
-  std::vector<TokenId> slots_;  // open addressing, -1 is free; a power of two, at most half full
+  std::vector<Slot> slots_;  // open addressing; a power of two, at most half full
+  bool is_unique_ = true;    // no two tokens have the same bytes
 };
 
 }  // namespace spark

@@ -3,7 +3,7 @@
 #include <array>
 #include <cstdint>
 
-namespace spark::testing {
+namespace spark::test {
 namespace {
 
 uint32_t Below(std::mt19937& random, uint32_t n) { return static_cast<uint32_t>(random() % n); }
@@ -66,4 +66,4 @@ std::string RandomBytes(std::mt19937& random, size_t max_size) {
   return bytes;
 }
 
-}  // namespace spark::testing
+}  // namespace spark::test

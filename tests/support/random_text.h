@@ -5,7 +5,7 @@
 #include <random>
 #include <string>
 
-namespace spark::testing {
+namespace spark::test {
 
 // Surrogates too, as three bytes that are no UTF-8.
 void AppendUtf8(char32_t code_point, std::string& text);
@@ -17,6 +17,6 @@ std::string RandomUnicodeLine(std::mt19937& random);
 // Up to `max_size` bytes, many of them such as make or almost make UTF-8.
 std::string RandomBytes(std::mt19937& random, size_t max_size);
 
-}  // namespace spark::testing
+}  // namespace spark::test
 
 #endif  // SPARK_TESTS_SUPPORT_RANDOM_TEXT_H_

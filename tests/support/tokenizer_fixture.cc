@@ -5,7 +5,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-namespace spark::testing {
+namespace spark::test {
 namespace {
 
 nlohmann::json ReadJson(std::string_view folder, std::string_view name) {
@@ -61,4 +61,4 @@ std::unique_ptr<Tokenizer> MakeSmolTokenizer() {
   return MakeBpeTokenizer(LoadVocabulary("smollm", "smollm").View());
 }
 
-}  // namespace spark::testing
+}  // namespace spark::test

@@ -11,7 +11,7 @@
 #include "spark/tokenizer.h"
 #include "text/bpe_tokenizer.h"
 
-namespace spark::testing {
+namespace spark::test {
 
 // Owns the strings that a BpeVocabulary views.
 struct OwnedVocabulary {
@@ -37,6 +37,6 @@ std::vector<TokenizedText> LoadExpected(std::string_view folder);
 // The fixture tokenizer of SmolLM's family.
 std::unique_ptr<Tokenizer> MakeSmolTokenizer();
 
-}  // namespace spark::testing
+}  // namespace spark::test
 
 #endif  // SPARK_TESTS_SUPPORT_TOKENIZER_FIXTURE_H_

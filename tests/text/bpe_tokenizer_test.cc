@@ -32,11 +32,10 @@ std::string RoundTrip(const Tokenizer& tokenizer, std::string_view text, Special
 
 TEST_CASE("tokens are those of Hugging Face's tokenizers", "[tokenizer]") {
   const FixtureCase fixture = AnyFixture();
-  const auto tokenizer =
-      MakeBpeTokenizer(testing::LoadVocabulary(fixture.folder, fixture.pre).View());
-  const auto expected = testing::LoadExpected(fixture.folder);
+  const auto tokenizer = MakeBpeTokenizer(test::LoadVocabulary(fixture.folder, fixture.pre).View());
+  const auto expected = test::LoadExpected(fixture.folder);
   REQUIRE(expected.size() > 10);
-  for (const testing::TokenizedText& entry : expected) {
+  for (const test::TokenizedText& entry : expected) {
     CAPTURE(fixture.folder, entry.text);
     CHECK(tokenizer->Encode(entry.text, Special::kParse) == entry.ids);
     CHECK(tokenizer->Decode(entry.ids) == entry.decoded);
@@ -45,11 +44,10 @@ TEST_CASE("tokens are those of Hugging Face's tokenizers", "[tokenizer]") {
 
 TEST_CASE("random lines of Unicode round-trip", "[tokenizer]") {
   const FixtureCase fixture = AnyFixture();
-  const auto tokenizer =
-      MakeBpeTokenizer(testing::LoadVocabulary(fixture.folder, fixture.pre).View());
+  const auto tokenizer = MakeBpeTokenizer(test::LoadVocabulary(fixture.folder, fixture.pre).View());
   std::mt19937 random(1);
   for (int line = 0; line < 25'000; ++line) {  // 100,000 over the four families
-    const std::string text = testing::RandomUnicodeLine(random);
+    const std::string text = test::RandomUnicodeLine(random);
     if (RoundTrip(*tokenizer, text, Special::kParse) != text) {
       FAIL(fixture.folder << ": line " << line << " came back different: " << text);
     }
@@ -58,8 +56,7 @@ TEST_CASE("random lines of Unicode round-trip", "[tokenizer]") {
 
 TEST_CASE("any bytes round-trip", "[tokenizer]") {
   const FixtureCase fixture = AnyFixture();
-  const auto tokenizer =
-      MakeBpeTokenizer(testing::LoadVocabulary(fixture.folder, fixture.pre).View());
+  const auto tokenizer = MakeBpeTokenizer(test::LoadVocabulary(fixture.folder, fixture.pre).View());
   std::string all;
   for (int byte = 0; byte < 256; ++byte) all += static_cast<char>(byte);
   CHECK(RoundTrip(*tokenizer, all, Special::kPlain) == all);
@@ -71,13 +68,13 @@ TEST_CASE("any bytes round-trip", "[tokenizer]") {
   }
   std::mt19937 random(2);
   for (int line = 0; line < 5'000; ++line) {
-    const std::string text = testing::RandomBytes(random, 60);
+    const std::string text = test::RandomBytes(random, 60);
     REQUIRE(RoundTrip(*tokenizer, text, Special::kParse) == text);
   }
 }
 
 TEST_CASE("control tokens are found only where they are asked for", "[tokenizer]") {
-  const auto tokenizer = testing::MakeSmolTokenizer();
+  const auto tokenizer = test::MakeSmolTokenizer();
   const std::string text = "<|im_start|>hi<|im_end|><|im_";
   const auto parsed = tokenizer->Encode(text, Special::kParse);
   CHECK(parsed.front() == 1);
@@ -89,7 +86,7 @@ TEST_CASE("control tokens are found only where they are asked for", "[tokenizer]
 }
 
 TEST_CASE("the longest special token wins; user-defined ones are text", "[tokenizer]") {
-  auto vocabulary = testing::LoadVocabulary("gpt2", "gpt-2");
+  auto vocabulary = test::LoadVocabulary("gpt2", "gpt-2");
   const auto first = static_cast<TokenId>(vocabulary.tokens.size());
   for (const char* token : {"<a", "<a b>", "<|x|>", "<|x|>yy"}) vocabulary.tokens.push_back(token);
   for (const int type : {4, 4, 3, 3}) vocabulary.token_types.push_back(type);
@@ -134,7 +131,7 @@ TEST_CASE("merges go by rank, then from the left", "[tokenizer]") {
 }
 
 TEST_CASE("what ends text", "[tokenizer]") {
-  const auto vocabulary = testing::LoadVocabulary("smollm", "smollm");
+  const auto vocabulary = test::LoadVocabulary("smollm", "smollm");
   BpeVocabulary view = vocabulary.View();
   view.eos = 7;
   view.eot = 8;
@@ -169,8 +166,7 @@ double TimeToEncode(const Tokenizer& tokenizer, const std::string& text) {
 
 TEST_CASE("time grows with the length of a run, not with its square", "[tokenizer]") {
   const FixtureCase fixture = AnyFixture();
-  const auto tokenizer =
-      MakeBpeTokenizer(testing::LoadVocabulary(fixture.folder, fixture.pre).View());
+  const auto tokenizer = MakeBpeTokenizer(test::LoadVocabulary(fixture.folder, fixture.pre).View());
   for (const std::string unit :
        {"a", "A", " ", "\n", " \t", "é", "1", "!", "字", "\xFF", "'", "\u0300", "ab "}) {
     const auto repeat = [&unit](size_t n) {

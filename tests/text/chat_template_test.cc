@@ -8,7 +8,7 @@
 #include "spark/chat.h"
 #include "spark/error.h"
 #include "tests/support/random_text.h"
-#include "tests/support/temp_file.h"
+#include "tests/support/temp_dir.h"
 
 namespace spark {
 namespace {
@@ -23,8 +23,8 @@ constexpr const char* kSmolLm2 =
     "'<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}"
     "{{ '<|im_start|>assistant\n' }}{% endif %}";
 
-// The part without tools of Qwen2.5's: the first literal with a system turn has no prompt in it, and
-// the line ends are escapes.
+// The part without tools of Qwen2.5's: the first literal with a system turn has no prompt in it,
+// and the line ends are escapes.
 constexpr const char* kQwen25 =
     R"({%- if messages[0]['role'] == 'system' %})"
     R"({{- '<|im_start|>system\n' + messages[0]['content'] + '<|im_end|>\n' }}{%- else %})"
@@ -34,7 +34,8 @@ constexpr const char* kQwen25 =
 // Of Meta-Llama-3-8B-Instruct.
 constexpr const char* kLlama3 =
     "{% set loop_messages = messages %}{% for message in loop_messages %}{% set content = "
-    "'<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n'+ message['content'] | trim + "
+    "'<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n'+ message['content'] | trim "
+    "+ "
     "'<|eot_id|>' %}{% if loop.index0 == 0 %}{% set content = bos_token + content %}{% endif %}"
     "{{ content }}{% endfor %}{% if add_generation_prompt %}"
     "{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}";
@@ -49,8 +50,8 @@ TEST_CASE("SmolLM2's chats are rendered as its template does", "[chat]") {
   for (const auto& chat : chats) {
     Messages messages;
     for (const auto& message : chat.at("messages")) {
-      messages.push_back({message.at("role").get<std::string>(),
-                          message.at("content").get<std::string>()});
+      messages.push_back(
+          {message.at("role").get<std::string>(), message.at("content").get<std::string>()});
     }
     CHECK(RenderChat(*format, messages, true) == chat.at("prompt").get<std::string>());
   }
@@ -80,18 +81,20 @@ TEST_CASE("ChatML keeps contents, Llama 3 trims them and begins with bos", "[cha
         llama3 + "<|start_header_id|>assistant<|end_header_id|>\n\n");
 }
 
-TEST_CASE("Llama 3.1 names its dates in every system prompt", "[chat]") {
-  const auto format = DetectChatFormat(
-      std::string(kLlama3) + R"({{- "Cutting Knowledge Date: December 2023\n" }})");
+TEST_CASE("Llama 3.1 begins with its dates", "[chat]") {
+  const auto format = DetectChatFormat(std::string(kLlama3) +
+                                       R"({{- "Cutting Knowledge Date: December 2023\n" }})");
   REQUIRE(format);
   const std::string begin =
-      "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nCutting Knowledge Date: December "
+      "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nCutting Knowledge Date: "
+      "December "
       "2023\nToday Date: 26 Jul 2024\n\n";
-  const std::string end =
-      "<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|>";
+  const std::string end = "<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|>";
   CHECK(RenderChat(*format, Messages{{"user", "Hi"}}, false) == begin + end);
   CHECK(RenderChat(*format, Messages{{"system", "Be brief."}, {"user", "Hi"}}, false) ==
         begin + "Be brief." + end);
+  CHECK(RenderChat(*format, Messages{{"user", "Hi"}, {"system", "Stop."}}, false) ==
+        begin + end + "<|start_header_id|>system<|end_header_id|>\n\nStop.<|eot_id|>");
 }
 
 TEST_CASE("a conversation that goes on equals one rendered whole", "[chat]") {
@@ -100,12 +103,12 @@ TEST_CASE("a conversation that goes on equals one rendered whole", "[chat]") {
     const ChatFormat format = ChatFormatOf(jinja);
     for (int i = 0; i < 500; ++i) {
       Messages all;
-      if (i % 2 == 0) all.push_back({"system", testing::RandomUnicodeLine(random)});
-      all.push_back({"user", testing::RandomUnicodeLine(random)});
+      if (i % 2 == 0) all.push_back({"system", test::RandomUnicodeLine(random)});
+      all.push_back({"user", test::RandomUnicodeLine(random)});
       std::string grown = RenderChat(format, all, true);
       for (int turn = 0; turn < 3; ++turn) {
-        const ChatMessage answer = {"assistant", testing::RandomUnicodeLine(random)};
-        const Messages next(1, {"user", testing::RandomUnicodeLine(random)});
+        const ChatMessage answer = {"assistant", test::RandomUnicodeLine(random)};
+        const Messages next(1, {"user", test::RandomUnicodeLine(random)});
         const std::string with_end_token = answer.content + "<|im_end|>";
         REQUIRE(answer.content + RenderNextTurns(format, next) ==
                 with_end_token + RenderNextTurns(format, next, true));
@@ -122,12 +125,14 @@ TEST_CASE("a conversation that goes on equals one rendered whole", "[chat]") {
   const Messages next = {all[2]};
   CHECK(RenderChat(llama3, first, true) + "answer" + RenderNextTurns(llama3, next) ==
         RenderChat(llama3, all, true));
-  CHECK(RenderChat(llama3, first, true) + "answer<|eot_id|>" + RenderNextTurns(llama3, next, true) ==
+  CHECK(RenderChat(llama3, first, true) + "answer<|eot_id|>" +
+            RenderNextTurns(llama3, next, true) ==
         RenderChat(llama3, all, true));
 }
 
 TEST_CASE("an empty conversation renders", "[chat]") {
   CHECK(RenderChat(*FindChatFormat("chatml"), {}, true) == "<|im_start|>assistant\n");
+  CHECK(RenderChat(*DetectChatFormat(kSmolLm2), {}, true) == "<|im_start|>assistant\n");
   CHECK(RenderChat(*FindChatFormat("llama3"), {}, false) == "<|begin_of_text|>");
 }
 
@@ -143,10 +148,12 @@ std::string Refusal(auto call) {
 TEST_CASE("what is not recognised is refused with the names", "[chat]") {
   CHECK_FALSE(DetectChatFormat(""));
   CHECK_FALSE(DetectChatFormat("{{ '[INST] ' + message.content + ' [/INST]' }}"));
+  CHECK_FALSE(DetectChatFormat("'<|im_start|>user<|im_sep|>' + content + '<|im_end|>'"));  // Phi-4
   CHECK_FALSE(FindChatFormat("ChatML?"));
-  CHECK(Refusal([] { ChatFormatOf("{{ '[INST]' }}"); }) ==
-        "tokenizer.chat_template: unrecognised chat template; choose a format with --chat-template: "
-        "found \"{{ '[INST]' }}\", allowed chatml, llama3");
+  CHECK(
+      Refusal([] { ChatFormatOf("{{ '[INST]' }}"); }) ==
+      "tokenizer.chat_template: unrecognised chat template; choose a format with --chat-template: "
+      "found \"{{ '[INST]' }}\", allowed chatml, llama3");
   CHECK(Refusal([] { ChatFormatOf(""); }).find("found none") != std::string::npos);
   // Template text that is cut off or full of quotes must not be read past its end.
   for (const char* jinja : {"'<|im_start|><|im_end|>", "<|im_end|>'<|im_start|>system\\",
@@ -158,15 +165,17 @@ TEST_CASE("what is not recognised is refused with the names", "[chat]") {
 
 TEST_CASE("the flag --chat-template takes a name or a file", "[chat]") {
   CHECK(LoadChatFormat("llama3").name == "llama3");
-  const testing::TempFile file(kQwen25);
-  CHECK(LoadChatFormat(file.path()).system == DetectChatFormat(kQwen25)->system);
+  const test::TempDir dir;
+  CHECK(LoadChatFormat(dir.Write("template.jinja", kQwen25)).system ==
+        DetectChatFormat(kQwen25)->system);
   CHECK(Refusal([] { LoadChatFormat("/no/such/template"); }) ==
         "--chat-template: neither the name of a chat format nor a readable template file: "
         "found \"/no/such/template\", allowed chatml, llama3, or a file");
   CHECK(Refusal([] { LoadChatFormat("/"); }).starts_with("--chat-template: neither"));
-  const testing::TempFile other("plain");
-  CHECK(Refusal([&] { LoadChatFormat(other.path()); })
-            .starts_with(other.path() + ": --chat-template: unrecognised"));
+  const std::string other = dir.Write("other", "plain");
+  CHECK(Refusal([&] {
+          LoadChatFormat(other);
+        }).starts_with(other + ": --chat-template: unrecognised"));
 }
 
 }  // namespace

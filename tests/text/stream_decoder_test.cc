@@ -61,13 +61,13 @@ void CheckStream(const Tokenizer& tokenizer, const std::string& text) {
 
 TEST_CASE("a stream shows whole characters and loses no byte", "[stream]") {
   const ByteTokenizer bytes;
-  const auto bpe = testing::MakeSmolTokenizer();
+  const auto bpe = test::MakeSmolTokenizer();
   std::mt19937 random(3);
   for (int i = 0; i < 3'000; ++i) {
-    CheckStream(bytes, testing::RandomUnicodeLine(random));
-    CheckStream(*bpe, testing::RandomUnicodeLine(random));
-    CheckStream(bytes, testing::RandomBytes(random, 24));
-    CheckStream(*bpe, testing::RandomBytes(random, 24));
+    CheckStream(bytes, test::RandomUnicodeLine(random));
+    CheckStream(*bpe, test::RandomUnicodeLine(random));
+    CheckStream(bytes, test::RandomBytes(random, 24));
+    CheckStream(*bpe, test::RandomBytes(random, 24));
   }
 }
 
@@ -89,7 +89,7 @@ TEST_CASE("a character is shown with its last byte, a hopeless byte at once", "[
 TEST_CASE("every code point is one character, its prefixes are incomplete", "[utf8]") {
   for (char32_t c = 0; c < 0x110000; ++c) {
     std::string text;
-    testing::AppendUtf8(c, text);
+    test::AppendUtf8(c, text);
     const Utf8Step step = NextUtf8(text);
     if (c >= 0xD800 && c <= 0xDFFF) {
       if (step.kind != Utf8Step::Kind::kInvalid) FAIL("surrogate " << uint32_t{c});
