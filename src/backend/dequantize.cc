@@ -81,8 +81,8 @@ struct ScaleAndMin {
 // Sub-block i of 8 in Q4_K and Q5_K, whose 12 bytes hold 8 scales and 8 minima of 6 bits: those of
 // sub-blocks 0-3 are the low 6 bits of bytes 0-3 and 4-7; the other four have their low 4 bits in
 // bytes 8-11 and their high 2 bits on top of bytes 0-3 and 4-7.
-ScaleAndMin UnpackScale(const std::byte* packed, int i) {
-  const auto at = [&](int j) { return LoadU8(packed + j); };
+ScaleAndMin UnpackScale(const std::byte* packed, size_t i) {
+  const auto at = [&](size_t j) { return LoadU8(packed + j); };
   if (i < 4) return {at(i) & 63, at(i + 4) & 63};
   return {(at(i + 4) & 15) | ((at(i - 4) >> 6) << 4), (at(i + 4) >> 4) | ((at(i) >> 6) << 4)};
 }
@@ -94,11 +94,11 @@ void DequantizeQ45_K(const std::byte* block, const std::byte* fifth, const std::
                      float* out) {
   const float d = LoadF16(block);
   const float dmin = LoadF16(block + 2);
-  for (int i = 0; i < 8; ++i) {
+  for (size_t i = 0; i < 8; ++i) {
     const auto [scale, min] = UnpackScale(block + 4, i);
     const float d_sub = d * static_cast<float>(scale);
     const float m_sub = dmin * static_cast<float>(min);
-    for (int l = 0; l < 32; ++l) {
+    for (size_t l = 0; l < 32; ++l) {
       const int pair = LoadU8(quanta + 32 * (i / 2) + l);
       int q = i % 2 == 0 ? pair & 15 : pair >> 4;
       if (fifth != nullptr) q |= ((LoadU8(fifth + l) >> i) & 1) << 4;
@@ -121,10 +121,10 @@ void DequantizeQ5_K(const std::byte* block, float* out) {
 // x = d scale (q - 32)
 void DequantizeQ6_K(const std::byte* block, float* out) {
   const float d = LoadF16(block + 208);
-  for (int j = 0; j < 256; ++j) {
-    const int half = j / 128;
-    const int r = j % 128 / 32;
-    const int l = j % 32;
+  for (size_t j = 0; j < 256; ++j) {
+    const size_t half = j / 128;
+    const size_t r = j % 128 / 32;
+    const size_t l = j % 32;
     const int pair = LoadU8(block + 64 * half + 32 * (r % 2) + l);
     const int low = r < 2 ? pair & 15 : pair >> 4;
     const int high = (LoadU8(block + 128 + 32 * half + l) >> (2 * r)) & 3;

@@ -111,7 +111,7 @@ struct Integer {
 template <typename T>
 Integer LoadInteger(const std::byte* data) {
   const T value = Load<T>(data);
-  const auto wide = static_cast<int64_t>(value);
+  const auto wide = static_cast<int64_t>(value);  // NOLINT(bugprone-signed-char-misuse)
   return {wide < 0, static_cast<uint64_t>(wide)};
 }
 

@@ -11,7 +11,7 @@
 namespace spark {
 
 inline constexpr size_t kMaxJsonDepth = 8;         // objects and arrays inside each other
-inline constexpr size_t kMaxJsonValues = 8 << 20;  // memory is bounded by this and the text's size
+inline constexpr size_t kMaxJsonValues = 4 << 20;  // memory is bounded by this and the text's size
 
 // Throws Error for anything that is not exactly one JSON value (RFC 8259): comments, trailing
 // commas, NaN, numbers too large for a double, invalid UTF-8, zero bytes, text behind the value;

@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include "io/byte_reader.h"
 #include "model/config_load.h"
 
 namespace spark {
@@ -31,8 +32,7 @@ class ArchKeys {
 std::string ReadArchitecture(const GgufMetadata& metadata) {
   const std::string_view arch = metadata.GetString("general.architecture");
   if (arch != "llama") {
-    metadata.Fail("general.architecture", "architecture is not supported",
-                  fmt::format("\"{}\"", arch.substr(0, 80)), "llama");
+    metadata.Fail("general.architecture", "architecture is not supported", Quoted(arch), "llama");
   }
   return std::string(arch);
 }
@@ -63,18 +63,21 @@ RopeConfig ReadRope(const GgufMetadata& metadata, const ArchKeys& keys, size_t h
   rope.dim = keys.Get("rope.dimension_count", head_dim);
   rope.theta = metadata.FindFloat(keys.Key("rope.freq_base")).value_or(10000.0f);
   const std::string type_key = keys.Key("rope.scaling.type");
-  const std::string_view type = metadata.FindString(type_key).value_or("none");
-  // Older files have no type, but `rope.scale_linear`.
-  const auto old_factor = metadata.FindFloat(keys.Key("rope.scale_linear"));
+  const std::string factor_key = keys.Key("rope.scaling.factor");
+  const auto type = metadata.FindString(type_key);
   if (type == "linear") {
     rope.scaling = RopeScaling::kLinear;
-    rope.factor = metadata.GetFloat(keys.Key("rope.scaling.factor"));
-  } else if (type != "none") {
-    metadata.Fail(type_key, "RoPE scaling is not supported",
-                  fmt::format("\"{}\"", type.substr(0, 80)), "none, linear");
-  } else if (old_factor && *old_factor != 1.0f) {
-    rope.scaling = RopeScaling::kLinear;
-    rope.factor = *old_factor;
+    rope.factor = metadata.GetFloat(factor_key);
+  } else if (type && type != "none") {
+    metadata.Fail(type_key, "RoPE scaling is not supported", Quoted(*type), "none, linear");
+  } else if (!type) {
+    // Without a type a factor means linear scaling, as in llama.cpp; old files call it otherwise.
+    auto factor = metadata.FindFloat(factor_key);
+    if (!factor) factor = metadata.FindFloat(keys.Key("rope.scale_linear"));
+    if (factor && *factor != 0.0f && *factor != 1.0f) {
+      rope.scaling = RopeScaling::kLinear;
+      rope.factor = *factor;
+    }
   }
   return rope;
 }

@@ -121,6 +121,13 @@ RopeScaling ParseScaling(const Section& scaling) {
   scaling.Fail(key, "RoPE scaling is not supported", Quoted(type), "default, linear, llama3");
 }
 
+void RefusePartialRotary(const Section& section) {
+  constexpr const char* kKey = "partial_rotary_factor";
+  if (section.FindFloat(kKey).value_or(1.0f) != 1.0f) {
+    section.Fail(kKey, "partial rotation is not supported", {}, "1");
+  }
+}
+
 // `rope_parameters` (transformers 5) holds both; before, `rope_theta` stood at the top and
 // `rope_scaling` held the rest.
 RopeConfig ReadRope(const Section& config, size_t head_dim) {
@@ -129,12 +136,17 @@ RopeConfig ReadRope(const Section& config, size_t head_dim) {
   rope.dim = head_dim;
   rope.theta = config.FindFloat("rope_theta").value_or(10000.0f);
   auto scaling = config.FindSection("rope_parameters");
+  if (scaling && config.Find("rope_scaling") != nullptr) {
+    config.Fail("rope_scaling", "rope_parameters is there too, and one of them must lose");
+  }
   if (scaling) {
     rope.theta = scaling->FindFloat("rope_theta").value_or(rope.theta);
   } else {
     scaling = config.FindSection("rope_scaling");
   }
+  RefusePartialRotary(config);
   if (!scaling) return rope;
+  RefusePartialRotary(*scaling);
   rope.scaling = ParseScaling(*scaling);
   if (rope.scaling == RopeScaling::kNone) return rope;
   rope.factor = scaling->GetFloat("factor");

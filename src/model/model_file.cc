@@ -54,6 +54,7 @@ std::vector<std::string> ReadIndex(const std::string& path) {
     names.insert(name.get<std::string>());
   }
   std::vector<std::string> files;
+  files.reserve(names.size());
   for (const std::string& name : names)
     files.push_back((fs::path(path).parent_path() / name).string());
   return files;

@@ -76,6 +76,19 @@ TEST_CASE("gguf config: key and value lengths, frequency base, linear scaling", 
   ExpectRefused(writer, {"value_length", "found 8", "allowed 16"});
 }
 
+TEST_CASE("gguf config: a scaling factor without a type is linear", "[config]") {
+  for (const char* key : {"llama.rope.scaling.factor", "llama.rope.scale_linear"}) {
+    GgufWriter writer = MakeTinyLlama();
+    writer.SetF32(key, 1.0f);
+    CHECK(Load(writer).rope.scaling == RopeScaling::kNone);
+    writer.SetF32(key, 2.0f);
+    CHECK(Load(writer).rope.scaling == RopeScaling::kLinear);
+    CHECK(Load(writer).rope.factor == 2.0f);
+    writer.SetString("llama.rope.scaling.type", "none");
+    CHECK(Load(writer).rope.scaling == RopeScaling::kNone);
+  }
+}
+
 TEST_CASE("gguf config: unknown architecture", "[config]") {
   GgufWriter writer = MakeTinyLlama();
   writer.SetString("general.architecture", "mamba");

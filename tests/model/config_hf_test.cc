@@ -156,6 +156,12 @@ TEST_CASE("hf config: features that would change the result", "[config]") {
   ExpectRefused(With("mlp_bias", true), {"mlp_bias", "biases"});
   ExpectRefused(With("hidden_act", "gelu"), {"hidden_act", "found \"gelu\"", "silu"});
   ExpectRefused(With("quantization_config", json::object()), {"quantization_config"});
+  ExpectRefused(With("partial_rotary_factor", 0.5), {"partial_rotary_factor"});
+  ExpectRefused(With("rope_parameters", {{"partial_rotary_factor", 0.5}}),
+                {"rope_parameters.partial_rotary_factor"});
+  json both = With("rope_parameters", {{"rope_type", "default"}});
+  both["rope_scaling"] = {{"type", "linear"}, {"factor", 2}};
+  ExpectRefused(both, {"rope_scaling", "rope_parameters"});
 }
 
 }  // namespace

@@ -174,6 +174,12 @@ TEST_CASE("model file: SmolLM2", "[model_file]") {
   CHECK(file.weights().output.data == file.weights().token_embedding.data);
   CHECK(file.gguf()->metadata().FindStrings("tokenizer.ggml.tokens")->size() == 49152);
   CHECK_NOTHROW(file.ValidateFinite());
+
+  const MappedFile whole = MappedFile::Open(path);
+  for (size_t i = 0; i < 16; ++i) {
+    const auto part = whole.bytes().first(whole.bytes().size() * i / 16);
+    ExpectError([&] { ModelFile::FromMemory(part, "cut"); }, {"cut: offset "});
+  }
 }
 
 }  // namespace
