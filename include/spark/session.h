@@ -1,0 +1,87 @@
+// A context, its compressed KV cache, and what is generated from it.
+#ifndef SPARK_SESSION_H_
+#define SPARK_SESSION_H_
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "spark/compression.h"
+#include "spark/kv_cache.h"
+#include "spark/model.h"
+
+namespace spark {
+
+struct SessionOptions {
+  CompressionPlan plan;
+  CacheType cache_type_k = CacheType::kF16;
+  CacheType cache_type_v = CacheType::kF16;
+  size_t context_size = 0;      // tokens a session can hold; 0: the model's context length
+  size_t batch_size = 512;      // tokens that pass through a layer together
+  std::string backend = "cpu";  // "cpu" or "reference"
+  int threads = 0;              // 0: one a core
+  bool compute_f32 = false;     // multiply in f32 instead of 8-bit integers
+};
+
+// Called often while work is under way: `done` of `total` steps. Returning false abandons the work
+// with Interrupted.
+using Progress = std::function<bool(size_t done, size_t total)>;
+
+class Interrupted : public Error {
+ public:
+  Interrupted() : Error("interrupted") {}
+};
+
+// Called with logits as they are computed: [n, vocab_size] of the next n tokens, in order.
+using LogitsSink = std::function<void(size_t n, std::span<const float> logits)>;
+
+struct SessionTimes {
+  double prefill_seconds = 0;  // of Prefill(), compression not included
+  double compress_seconds = 0;
+};
+
+// Not thread-safe. The model must outlive the session.
+class Session {
+ public:
+  // Throws UsageError for an unknown backend or numbers out of range.
+  Session(const Model& model, const SessionOptions& options);
+  Session(Session&&) noexcept;
+  Session& operator=(Session&&) noexcept;
+  ~Session();
+
+  // Processes the context layer by layer; each layer's cache is compressed as soon as that layer is
+  // done, so that at most one layer is ever dense. Once a session, before anything else.
+  // `sink`, when given, receives the logits of every context token.
+  // Throws Error when ids are empty, outside the vocabulary, or more than the context size.
+  void Prefill(std::span<const TokenId> ids, const Progress& progress = {},
+               const LogitsSink& sink = {});
+
+  // Feeds tokens after what is there; they stay dense. Errors as Prefill().
+  void Append(std::span<const TokenId> ids, const Progress& progress = {},
+              const LogitsSink& sink = {});
+
+  // Logits of the token that comes next. [vocab_size]; valid until the next call.
+  std::span<const float> NextLogits();
+
+  // Forgets everything behind the context: a further question finds the cache as Prefill() left it.
+  void Rewind();
+
+  size_t context_tokens() const;  // tokens given to Prefill()
+  size_t position() const;        // tokens processed in all
+  size_t context_size() const;
+  KvBytes kv_bytes() const;
+  size_t kv_bytes_dense_f16() const;  // what position() tokens take uncompressed in f16
+  const SessionTimes& times() const;
+  int threads() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace spark
+
+#endif  // SPARK_SESSION_H_

@@ -1,0 +1,75 @@
+// The forward pass of a Llama-family transformer, written once for every backend.
+#ifndef SPARK_MODEL_TRANSFORMER_H_
+#define SPARK_MODEL_TRANSFORMER_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "backend/backend.h"
+#include "kv/kv_cache.h"
+#include "model/config.h"
+#include "model/weights.h"
+
+namespace spark {
+
+// The last queries of a batch in one layer, with RoPE: they decide which channels matter.
+struct WindowQueries {
+  size_t n = 0;          // tokens; fewer than asked for when the batch is shorter
+  std::vector<float> q;  // [n, n_heads, head_dim]
+};
+
+// Looks on while a batch passes through the layers, one after the other.
+class LayerObserver {
+ public:
+  virtual ~LayerObserver() = default;
+
+  // How many of the last queries LayerDone() is to get.
+  virtual size_t window() const = 0;
+
+  // `tokens` of the batch have passed through layer `layer`. May throw to abandon the pass; the
+  // cache is unusable then.
+  virtual void TileDone(size_t layer, size_t tokens) = 0;
+
+  // The whole batch has passed through the layer; its cache may be rebuilt now.
+  virtual void LayerDone(size_t layer, LayerCache& cache, const WindowQueries& queries) = 0;
+};
+
+class Transformer {
+ public:
+  // The arguments must outlive the transformer. `batch_size` > 0: tokens that pass through a layer
+  // together; it bounds scratch memory and changes results only by rounding.
+  Transformer(const ModelConfig& config, const Weights& weights, Backend& backend,
+              size_t batch_size);
+
+  // Runs tokens at positions first_position, … through all layers and appends their keys and values
+  // to the tails of `cache`. Ids lie in [0, vocab_size). `observer` may be null.
+  // Returns the hidden states after the last layer, [n, hidden_size]; see Logits().
+  std::vector<float> Forward(std::span<const int32_t> ids, size_t first_position, KvCache& cache,
+                             LayerObserver* observer);
+
+  // hidden: [n, hidden_size], rows of Forward()'s result. logits: [n, vocab_size]
+  void Logits(const float* hidden, size_t n, float* logits);
+
+  const ModelConfig& config() const { return config_; }
+
+ private:
+  // One tile of a batch: n rows of x are updated in place.
+  void AttentionBlock(const LayerWeights& w, const RopeAngles& angles, size_t n, float* x,
+                      LayerCache& cache);
+  void MlpBlock(const LayerWeights& w, size_t n, float* x);
+
+  const ModelConfig& config_;
+  const Weights& weights_;
+  Backend& backend_;
+  const size_t batch_size_;
+  const std::vector<float> rope_frequencies_;
+
+  // Scratch for one tile; q_ still holds the tile's queries after AttentionBlock().
+  std::vector<float> normed_, q_, k_, v_, attended_, gate_, up_, delta_;
+};
+
+}  // namespace spark
+
+#endif  // SPARK_MODEL_TRANSFORMER_H_
