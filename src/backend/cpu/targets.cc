@@ -1,4 +1,4 @@
-#include "backend/cpu/targets.h"
+#include "spark/simd.h"
 
 #include <hwy/highway.h>
 #include <hwy/targets.h>

@@ -1,7 +1,7 @@
 // Which SIMD instruction sets the kernels use: Highway picks the best one at run time, and a user
 // or a test may pin another.
-#ifndef SPARK_BACKEND_CPU_TARGETS_H_
-#define SPARK_BACKEND_CPU_TARGETS_H_
+#ifndef SPARK_SIMD_H_
+#define SPARK_SIMD_H_
 
 #include <string>
 #include <string_view>
@@ -22,4 +22,4 @@ void PinSimdTarget(std::string_view name);
 
 }  // namespace spark
 
-#endif  // SPARK_BACKEND_CPU_TARGETS_H_
+#endif  // SPARK_SIMD_H_
