@@ -1,0 +1,111 @@
+#include "base/mapped_file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <system_error>
+#include <utility>
+
+#include "spark/error.h"
+
+namespace spark {
+namespace {
+
+[[noreturn]] void Fail(const std::string& path, const std::string& message) {
+  throw Error(message, ErrorContext{.file = path});
+}
+
+[[noreturn]] void FailErrno(const std::string& path, const char* doing) {
+  Fail(path, fmt::format("{}: {}", doing, std::generic_category().message(errno)));
+}
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+size_t CheckedSize(const std::string& path, int fd) {
+  struct stat info = {};
+  if (::fstat(fd, &info) != 0) FailErrno(path, "cannot look at file");
+  if (S_ISDIR(info.st_mode)) Fail(path, "is a folder, not a file");
+  if (!S_ISREG(info.st_mode)) Fail(path, "is not a regular file");
+  if (info.st_size == 0) Fail(path, "file is empty");
+  if (static_cast<uint64_t>(info.st_size) > std::numeric_limits<size_t>::max()) {
+    Fail(path, "file does not fit this machine's address space");
+  }
+  return static_cast<size_t>(info.st_size);
+}
+
+std::unique_ptr<std::byte[]> ReadAll(const std::string& path, int fd, size_t size) {
+  constexpr size_t kMaxRead = size_t{1} << 30;  // Linux reads at most 2^31 - 4096 bytes at once
+  std::unique_ptr<std::byte[]> data(new (std::nothrow) std::byte[size]);
+  if (!data) Fail(path, fmt::format("not enough memory to read {} bytes", size));
+  for (size_t done = 0; done < size;) {
+    const ssize_t n = ::read(fd, data.get() + done, std::min(size - done, kMaxRead));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) FailErrno(path, "cannot read");
+    if (n == 0) Fail(path, "file became shorter while it was read");
+    done += static_cast<size_t>(n);
+  }
+  return data;
+}
+
+}  // namespace
+
+MappedFile MappedFile::Open(const std::string& path, MapMode mode) {
+  // O_NONBLOCK: opening a pipe without a writer would wait forever before fstat() can refuse it.
+  const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (fd.get() < 0) FailErrno(path, "cannot open");
+  const size_t size = CheckedSize(path, fd.get());
+  if (mode == MapMode::kRead) {
+    return MappedFile(path, ReadAll(path, fd.get(), size).release(), size, mode);
+  }
+  void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd.get(), 0);
+  if (data == MAP_FAILED) FailErrno(path, "cannot map into memory");
+  return MappedFile(path, static_cast<std::byte*>(data), size, mode);
+}
+
+MappedFile::MappedFile(std::string path, std::byte* data, size_t size, MapMode mode)
+    : path_(std::move(path)), data_(data), size_(size), mode_(mode) {}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : path_(std::move(other.path_)),
+      data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)),
+      mode_(other.mode_) {}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  std::swap(mode_, other.mode_);
+  return *this;
+}
+
+MappedFile::~MappedFile() {
+  if (data_ == nullptr) return;
+  if (mode_ == MapMode::kRead) {
+    delete[] data_;
+  } else {
+    ::munmap(data_, size_);
+  }
+}
+
+}  // namespace spark
