@@ -17,11 +17,15 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  // Whether text that spells a special token ("<|im_start|>") becomes that token, or plain text.
+  // Whether text that spells a control token ("<|im_start|>") becomes that token, or plain text.
+  // Tokens that a vocabulary adds for text ("user-defined": "<think>", runs of spaces) are found in
+  // both cases, because models were trained so.
   enum class Special : uint8_t { kParse, kPlain };
 
-  // Never fails: any bytes, invalid UTF-8 included, encode and decode to themselves. Adds no
-  // beginning-of-sequence token; see bos(). Time is near-linear in the length of `text`.
+  // Never fails: any bytes, invalid UTF-8 included, encode and decode to themselves. (Some
+  // vocabularies have no token for bytes that hardly occur, such as SmolLM2 for 0x04 and 0xFF;
+  // these are dropped, as elsewhere.) Adds no beginning-of-sequence token; see bos(). Time is
+  // near-linear in the length of `text`. Safe to call from many threads.
   virtual std::vector<TokenId> Encode(std::string_view text, Special special) const = 0;
 
   // The bytes of one token; they may end inside a UTF-8 character (see StreamDecoder).
