@@ -8,15 +8,10 @@ die() {
   exit 1
 }
 
-# As root, through sudo where we are somebody else.
+can_be_root() { [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null; }
+
 as_root() {
-  if [ "$(id -u)" -eq 0 ]; then
-    "$@"
-  elif command -v sudo >/dev/null; then
-    sudo "$@"
-  else
-    die "root is needed for: $*"
-  fi
+  if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
 }
 
 # apt_missing PACKAGE[:COMMAND]... prints the packages that are not installed. A package whose
@@ -35,11 +30,13 @@ apt_missing() {
 }
 
 apt_update() {
+  can_be_root || return 0
   say "reading apt's package lists"
   as_root apt-get -qq update >&2 || say "apt-get update had errors; going on with the lists there are"
 }
 
 apt_install() {
+  can_be_root || die "neither root nor sudo here; these packages are missing: $*"
   say "installing with apt: $*"
   as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 \
     -o Dpkg::Use-Pty=0 install --yes --no-install-recommends "$@" >&2 ||

@@ -36,7 +36,7 @@ installed_version() {
 candidate_version() { LC_ALL=C apt-cache policy "$1" | sed -n 's/^ *Candidate: //p'; }
 unpacked() { compgen -G ".deps/$1-*/CMakeLists.txt" >/dev/null; }
 
-mapfile -t install < <(apt_missing "${packages[@]}")
+read -ra install <<<"$(apt_missing "${packages[@]}" | tr '\n' ' ')"
 sources=()
 new_enough 1.2 "$(installed_version libhwy-dev)" || unpacked highway || sources+=(highway)
 new_enough 3.4 "$(installed_version catch2)" || unpacked Catch2 || sources+=(catch2)

@@ -13,6 +13,7 @@
 
 namespace spark {
 
+class ModelFile;
 struct ModelConfig;
 struct Weights;
 
@@ -64,6 +65,7 @@ class Model {
 
  private:
   struct Impl;
+  static Model FromFile(ModelFile file, const ModelOptions& options);
   explicit Model(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };

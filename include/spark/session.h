@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "spark/compression.h"
+#include "spark/error.h"
 #include "spark/kv_cache.h"
 #include "spark/model.h"
 

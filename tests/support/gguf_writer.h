@@ -2,6 +2,7 @@
 #ifndef SPARK_TESTS_SUPPORT_GGUF_WRITER_H_
 #define SPARK_TESTS_SUPPORT_GGUF_WRITER_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <functional>
@@ -22,16 +23,20 @@ namespace spark::test {
 
 using Bytes = std::vector<std::byte>;
 
+inline void PutBytes(Bytes& out, std::span<const std::byte> bytes) {
+  const size_t at = out.size();
+  out.resize(at + bytes.size());
+  std::copy(bytes.begin(), bytes.end(), out.begin() + static_cast<std::ptrdiff_t>(at));
+}
+
 template <typename T>
 void Put(Bytes& out, const T& value) {
-  const auto* begin = reinterpret_cast<const std::byte*>(&value);
-  out.insert(out.end(), begin, begin + sizeof(T));
+  PutBytes(out, std::as_bytes(std::span(&value, 1)));
 }
 
 inline void PutString(Bytes& out, std::string_view text) {
   Put(out, uint64_t{text.size()});
-  const auto bytes = std::as_bytes(std::span(text));
-  out.insert(out.end(), bytes.begin(), bytes.end());
+  PutBytes(out, std::as_bytes(std::span(text)));
 }
 
 class GgufWriter {
@@ -142,7 +147,7 @@ class GgufWriter {
     for (const Pair& pair : pairs) {
       PutString(out, pair.key);
       Put(out, pair.type);
-      out.insert(out.end(), pair.value.begin(), pair.value.end());
+      PutBytes(out, pair.value);
     }
     uint64_t next = 0;
     for (const Tensor& tensor : tensors) {
@@ -155,7 +160,7 @@ class GgufWriter {
     }
     for (const Tensor& tensor : tensors) {
       out.resize(Aligned(out.size()));
-      out.insert(out.end(), tensor.data.begin(), tensor.data.end());
+      PutBytes(out, tensor.data);
     }
     return out;
   }

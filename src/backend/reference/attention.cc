@@ -1,0 +1,101 @@
+#include "backend/reference/attention.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/convert.h"
+
+namespace spark::reference {
+namespace {
+
+float Dot(const float* a, const float* b, size_t n) {
+  float sum = 0;
+  for (size_t i = 0; i < n; ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+bool Bit(const uint8_t* row, size_t j) { return (row[j / 8] >> (j % 8)) & 1; }
+
+}  // namespace
+
+void Scores(const float* q, const DenseStore& keys, size_t n, float* scores) {
+  std::vector<float> key(keys.dim());
+  for (size_t t = 0; t < n; ++t) {
+    keys.ReadRow(t, key.data());
+    scores[t] = Dot(q, key.data(), keys.dim());
+  }
+}
+
+// q·k̂[t] = Σ_kept q[j] k[t,j] + s[t] Σ_pruned ±q[j]/sqrt(w[j]). The quotient is the same for every
+// token, so it is taken once.
+void Scores(const float* q, const SparseKeyStore& keys, size_t n, float* scores) {
+  const size_t head_dim = keys.head_dim();
+  const bool recover = keys.recovery() != Recovery::kZero;
+  std::vector<float> filled(head_dim, 0.0f);
+  for (size_t j = 0; recover && j < head_dim; ++j) filled[j] = q[j] * keys.fill()[j];
+
+  std::vector<float> values(keys.n_kept());
+  const size_t row_bytes = keys.n_kept() * Traits(keys.value_type()).block_bytes;
+  for (size_t t = 0; t < n; ++t) {
+    ToFloats(keys.value_type(), keys.values() + t * row_bytes, keys.n_kept(), values.data());
+    const uint8_t* mask = keys.masks() + t * MaskBytes(head_dim);
+    const uint8_t* sign = keys.signs() + t * MaskBytes(head_dim);
+    float kept = 0;
+    float pruned = 0;
+    size_t rank = 0;
+    for (size_t j = 0; j < head_dim; ++j) {
+      if (Bit(mask, j)) {
+        kept += q[j] * values[rank++];
+      } else if (recover) {
+        pruned += Bit(sign, j) ? filled[j] : -filled[j];
+      }
+    }
+    scores[t] = kept + keys.Scalar(t) * pruned;
+  }
+}
+
+void Scores(const float* q, const DroppedKeyStore& keys, size_t n, float* scores) {
+  std::vector<float> gathered;
+  for (const uint16_t channel : keys.channels()) gathered.push_back(q[channel]);
+  Scores(gathered.data(), keys.rows(), n, scores);
+}
+
+void Softmax(std::vector<float>& scores, float scale) {
+  const float largest = *std::max_element(scores.begin(), scores.end());
+  float sum = 0;
+  for (float& score : scores) {
+    score = std::exp(scale * (score - largest));
+    sum += score;
+  }
+  for (float& score : scores) score /= sum;
+}
+
+void AddWeightedValues(const float* weights, const DenseStore& values, size_t n, float* out) {
+  std::vector<float> value(values.dim());
+  for (size_t t = 0; t < n; ++t) {
+    values.ReadRow(t, value.data());
+    for (size_t j = 0; j < values.dim(); ++j) out[j] += weights[t] * value[j];
+  }
+}
+
+void AttendOne(const float* q, const HeadCache& head, size_t n_tail, float scale, float* out) {
+  std::vector<float> scores(head.size() - head.tail.size() + n_tail);
+  float* next = scores.data();
+  for (const Segment& segment : head.context) {
+    std::visit([&](const auto& keys) { Scores(q, keys, segment.size(), next); }, segment.keys);
+    next += segment.size();
+  }
+  Scores(q, head.tail.keys, n_tail, next);
+
+  Softmax(scores, scale);
+
+  std::fill_n(out, head.tail.values.dim(), 0.0f);
+  next = scores.data();
+  for (const Segment& segment : head.context) {
+    AddWeightedValues(next, segment.values, segment.size(), out);
+    next += segment.size();
+  }
+  AddWeightedValues(next, head.tail.values, n_tail, out);
+}
+
+}  // namespace spark::reference

@@ -1,0 +1,45 @@
+#include "compress/think.h"
+
+#include <Eigen/Core>
+#include <algorithm>
+#include <numeric>
+
+namespace spark {
+
+std::vector<uint16_t> ThinkChannels(const HeadContext& head, size_t n_kept) {
+  using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  const auto dim = static_cast<Eigen::Index>(head.head_dim);
+  const Eigen::Map<const Matrix> queries(head.queries,
+                                         static_cast<Eigen::Index>(head.window * head.group), dim);
+  const Eigen::Map<const Matrix> keys(head.keys, static_cast<Eigen::Index>(head.n_tokens), dim);
+  const Eigen::RowVectorXf energy =
+      queries.cwiseAbs2().colwise().mean().cwiseProduct(keys.cwiseAbs2().colwise().mean());
+
+  std::vector<uint16_t> channels(head.head_dim);
+  std::iota(channels.begin(), channels.end(), uint16_t{0});
+  std::stable_sort(channels.begin(), channels.end(),
+                   [&](uint16_t a, uint16_t b) { return energy[a] > energy[b]; });
+  channels.resize(n_kept);
+  channels.shrink_to_fit();
+  std::sort(channels.begin(), channels.end());
+  return channels;
+}
+
+std::vector<KeySegment> ThinkStage::Compress(const HeadContext& head, DType type) const {
+  std::vector<KeySegment> segments;
+  const size_t n_kept = KeptChannels(ratio_, head.head_dim);
+  if (n_kept == head.head_dim) {
+    segments.push_back(DenseKeys(head, 0, head.n_tokens, type));
+    return segments;
+  }
+  DroppedKeyStore store(ThinkChannels(head, n_kept), type, head.head_dim);
+  store.Append(head.keys, head.n_tokens, head.head_dim);
+  segments.push_back({std::move(store), 0, head.n_tokens});
+  return segments;
+}
+
+std::shared_ptr<const ChannelStage> MakeThinkStage(const StageOptions& options) {
+  return std::make_shared<ThinkStage>(options.Ratio(), options.Size("window", 32, 1, 4096));
+}
+
+}  // namespace spark

@@ -1,0 +1,245 @@
+#include "spark/session.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <optional>
+#include <thread>
+
+#include "backend/backend.h"
+#include "compress/compressor.h"
+#include "compress/stage.h"
+#include "model/transformer.h"
+
+namespace spark {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double SecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// More threads than this is a typing error, and would only fail inside the OpenMP runtime.
+constexpr int kMostThreads = 1024;
+
+int ThreadCount(int requested) {
+  if (requested < 0 || requested > kMostThreads) {
+    throw UsageError("out of range",
+                     {.field = "threads",
+                      .found = std::to_string(requested),
+                      .allowed = fmt::format("1 to {}, or 0 for one a core", kMostThreads)});
+  }
+  if (requested > 0) return requested;
+  return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMostThreads);
+}
+
+std::unique_ptr<Backend> MakeBackend(const SessionOptions& options, int threads) {
+  if (options.backend == "reference") return MakeReferenceBackend();
+  if (options.backend == "cpu") {
+    return MakeCpuBackend({.threads = threads, .compute_f32 = options.compute_f32});
+  }
+  throw UsageError(options.backend == "cuda" ? "not available yet" : "unknown backend",
+                   {.field = "--backend", .found = options.backend, .allowed = "cpu, reference"});
+}
+
+// Reports progress of a pass, and compresses each layer of a context as soon as it is done.
+class PassObserver : public LayerObserver {
+ public:
+  PassObserver(const Progress& progress, size_t n_layers, size_t n_tokens)
+      : progress_(progress), n_tokens_(n_tokens), total_(n_layers * n_tokens) {}
+
+  size_t window() const override { return 0; }
+
+  void TileDone(size_t layer, size_t tokens) override {
+    if (progress_ && !progress_(layer * n_tokens_ + tokens, total_)) throw Interrupted();
+  }
+
+  void LayerDone(size_t, LayerCache&, const WindowQueries&) override {}
+
+ protected:
+  size_t n_tokens() const { return n_tokens_; }
+
+ private:
+  const Progress& progress_;
+  size_t n_tokens_;
+  size_t total_;
+};
+
+class ContextObserver : public PassObserver {
+ public:
+  ContextObserver(const Progress& progress, size_t n_tokens, const ModelConfig& config,
+                  const CompressionPlan& plan, int threads, KvCache& cache)
+      : PassObserver(progress, config.n_layers, n_tokens),
+        n_heads_(config.n_heads),
+        plan_(plan),
+        threads_(threads),
+        cache_(cache) {
+    cache_.layers().front().OpenContext(n_tokens);
+  }
+
+  size_t window() const override {
+    return plan_.channel_stage() == nullptr ? 0 : plan_.channel_stage()->window();
+  }
+
+  void LayerDone(size_t layer, LayerCache& cache, const WindowQueries& queries) override {
+    const Clock::time_point start = Clock::now();
+    CompressLayer(plan_, queries, n_heads_, threads_, cache);
+    // Only now: one dense layer at a time.
+    if (layer + 1 < cache_.layers().size()) cache_.layers()[layer + 1].OpenContext(n_tokens());
+    compress_seconds_ += SecondsSince(start);
+  }
+
+  double compress_seconds() const { return compress_seconds_; }
+
+ private:
+  size_t n_heads_;
+  const CompressionPlan& plan_;
+  int threads_;
+  KvCache& cache_;
+  double compress_seconds_ = 0;
+};
+
+}  // namespace
+
+struct Session::Impl {
+  Impl(const Model& model_in, const SessionOptions& options_in)
+      : model(model_in),
+        options(options_in),
+        threads(ThreadCount(options_in.threads)),
+        backend(MakeBackend(options_in, threads)),
+        transformer(model.config(), model.weights(), *backend, options.batch_size),
+        cache(model.config().n_layers, model.config().n_kv_heads, model.config().head_dim,
+              {ToDType(options.cache_type_k), ToDType(options.cache_type_v)}) {
+    if (options.context_size == 0) options.context_size = model.config().context_length;
+  }
+
+  void CheckTokens(std::span<const TokenId> ids, std::string_view what) const {
+    if (ids.empty()) throw Error(fmt::format("the {} is empty", what));
+    const auto vocab = static_cast<TokenId>(model.config().vocab_size);
+    for (const TokenId id : ids) {
+      if (id < 0 || id >= vocab) {
+        throw Error("token id outside the vocabulary",
+                    {.found = std::to_string(id), .allowed = fmt::format("0 to {}", vocab - 1)});
+      }
+    }
+    if (position + ids.size() > options.context_size) {
+      throw Error(
+          fmt::format("the {} does not fit: {} tokens after {} exceed the context size of {}", what,
+                      ids.size(), position, options.context_size));
+    }
+  }
+
+  // Keeps what NextLogits() needs, and hands out all rows' logits if they are asked for.
+  void TakeHidden(const std::vector<float>& hidden, const LogitsSink& sink) {
+    const size_t width = model.config().hidden_size;
+    last_hidden.assign(hidden.end() - static_cast<std::ptrdiff_t>(width), hidden.end());
+    logits_ready = false;
+    if (!sink) return;
+    // Vocabularies are large: 64 rows of 128k logits are 32 MiB.
+    constexpr size_t kRows = 64;
+    const size_t n = hidden.size() / width;
+    std::vector<float> tile;
+    for (size_t first = 0; first < n; first += kRows) {
+      const size_t rows = std::min(kRows, n - first);
+      tile.resize(rows * model.config().vocab_size);
+      transformer.Logits(hidden.data() + first * width, rows, tile.data());
+      sink(rows, tile);
+    }
+  }
+
+  const Model& model;
+  SessionOptions options;
+  int threads;
+  std::unique_ptr<Backend> backend;
+  Transformer transformer;
+  KvCache cache;
+
+  size_t position = 0;
+  size_t context_tokens = 0;
+  std::vector<float> last_hidden;     // [hidden] of the newest token
+  std::vector<float> context_hidden;  // the same of the context's last token
+  std::vector<float> logits;
+  bool logits_ready = false;
+  bool usable = true;  // false after an interrupted pass left the layers at different lengths
+  SessionTimes times;
+};
+
+Session::Session(const Model& model, const SessionOptions& options) {
+  if (options.batch_size == 0) {
+    throw UsageError("out of range",
+                     {.field = "batch size", .found = "0", .allowed = "at least 1"});
+  }
+  impl_ = std::make_unique<Impl>(model, options);
+}
+Session::Session(Session&&) noexcept = default;
+Session& Session::operator=(Session&&) noexcept = default;
+Session::~Session() = default;
+
+void Session::Prefill(std::span<const TokenId> ids, const Progress& progress,
+                      const LogitsSink& sink) {
+  Impl& s = *impl_;
+  if (s.position != 0 || !s.usable)
+    throw Error("a session takes one context, before anything else");
+  s.CheckTokens(ids, "prompt");
+  const Clock::time_point start = Clock::now();
+  s.usable = false;
+  ContextObserver observer(progress, ids.size(), s.model.config(), s.options.plan, s.threads,
+                           s.cache);
+  const std::vector<float> hidden = s.transformer.Forward(ids, 0, s.cache, &observer);
+  s.usable = true;
+  s.position = s.context_tokens = ids.size();
+  s.times.compress_seconds = observer.compress_seconds();
+  s.times.prefill_seconds = SecondsSince(start) - s.times.compress_seconds;
+  s.TakeHidden(hidden, sink);
+  s.context_hidden = s.last_hidden;
+}
+
+void Session::Append(std::span<const TokenId> ids, const Progress& progress,
+                     const LogitsSink& sink) {
+  Impl& s = *impl_;
+  if (!s.usable) throw Error("the session was interrupted in the middle of a pass");
+  s.CheckTokens(ids, "input");
+  s.usable = false;
+  PassObserver observer(progress, s.model.config().n_layers, ids.size());
+  const std::vector<float> hidden = s.transformer.Forward(ids, s.position, s.cache, &observer);
+  s.usable = true;
+  s.position += ids.size();
+  s.TakeHidden(hidden, sink);
+}
+
+std::span<const float> Session::NextLogits() {
+  Impl& s = *impl_;
+  if (s.last_hidden.empty()) throw Error("there is no token yet that another could follow");
+  if (!s.logits_ready) {
+    s.logits.resize(s.model.config().vocab_size);
+    s.transformer.Logits(s.last_hidden.data(), 1, s.logits.data());
+    s.logits_ready = true;
+  }
+  return s.logits;
+}
+
+void Session::Rewind() {
+  Impl& s = *impl_;
+  s.cache.TruncateTail(0);
+  s.usable = s.usable || s.context_tokens > 0;  // an interrupted question leaves the context whole
+  s.position = s.context_tokens;
+  s.last_hidden = s.context_hidden;
+  s.logits_ready = false;
+}
+
+size_t Session::context_tokens() const { return impl_->context_tokens; }
+size_t Session::position() const { return impl_->position; }
+size_t Session::context_size() const { return impl_->options.context_size; }
+KvBytes Session::kv_bytes() const { return impl_->cache.Bytes(); }
+
+size_t Session::kv_bytes_dense_f16() const {
+  const ModelConfig& config = impl_->model.config();
+  return impl_->position * config.n_layers * config.kv_size() * 2 * 2;  // K and V, 2 bytes each
+}
+
+const SessionTimes& Session::times() const { return impl_->times; }
+int Session::threads() const { return impl_->threads; }
+
+}  // namespace spark

@@ -1,0 +1,106 @@
+#include "spark/model.h"
+
+#include <utility>
+
+#include "model/embedded_model.h"
+#include "model/model_file.h"
+#include "spark/error.h"
+#include "text/bpe_tokenizer.h"
+
+namespace spark {
+namespace {
+
+constexpr uint64_t kMostVocabulary = uint64_t{1} << 24;
+
+TokenId FindToken(const GgufMetadata& metadata, std::string_view key) {
+  const std::optional<uint64_t> id = metadata.FindUint(key, 0, kMostVocabulary);
+  return id ? static_cast<TokenId>(*id) : -1;
+}
+
+std::unique_ptr<Tokenizer> MakeTokenizer(const GgufFile& file) {
+  const GgufMetadata& metadata = file.metadata();
+  const std::string_view kind = metadata.GetString("tokenizer.ggml.model");
+  if (kind != "gpt2") {
+    metadata.Fail("tokenizer.ggml.model", "unsupported tokenizer", std::string(kind),
+                  "gpt2 (byte-level BPE)");
+  }
+  BpeVocabulary vocabulary;
+  vocabulary.tokens = metadata.FindStrings("tokenizer.ggml.tokens").value();
+  if (const auto types = metadata.FindInts("tokenizer.ggml.token_type")) {
+    vocabulary.token_types.assign(types->begin(), types->end());
+  }
+  vocabulary.merges = metadata.FindStrings("tokenizer.ggml.merges").value_or(vocabulary.merges);
+  vocabulary.pre = metadata.FindString("tokenizer.ggml.pre").value_or("gpt-2");
+  vocabulary.bos = FindToken(metadata, "tokenizer.ggml.bos_token_id");
+  vocabulary.eos = FindToken(metadata, "tokenizer.ggml.eos_token_id");
+  vocabulary.eot = FindToken(metadata, "tokenizer.ggml.eot_token_id");
+  vocabulary.add_bos = metadata.FindBool("tokenizer.ggml.add_bos_token").value_or(false);
+  return MakeBpeTokenizer(vocabulary);
+}
+
+}  // namespace
+
+struct Model::Impl {
+  explicit Impl(ModelFile file_in) : file(std::move(file_in)) {}
+
+  ModelFile file;
+  ModelInfo info;
+  std::unique_ptr<Tokenizer> tokenizer;
+  std::optional<std::string> chat_template;
+};
+
+namespace {
+
+ModelInfo MakeInfo(const ModelFile& file) {
+  const ModelConfig& config = file.config();
+  return {.name = config.name,
+          .arch = config.arch,
+          .quantization = file.quantization(),
+          .parameters = file.parameters(),
+          .file_bytes = file.file_bytes(),
+          .context_length = config.context_length,
+          .n_layers = config.n_layers,
+          .n_heads = config.n_heads,
+          .n_kv_heads = config.n_kv_heads,
+          .head_dim = config.head_dim,
+          .vocab_size = config.vocab_size};
+}
+
+}  // namespace
+
+Model::Model(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Model::Model(Model&&) noexcept = default;
+Model& Model::operator=(Model&&) noexcept = default;
+Model::~Model() = default;
+
+Model Model::FromFile(ModelFile file, const ModelOptions& options) {
+  auto impl = std::make_unique<Impl>(std::move(file));
+  if (options.validate) impl->file.ValidateWeights();
+  impl->info = MakeInfo(impl->file);
+  if (const GgufFile* gguf = impl->file.gguf()) {
+    impl->tokenizer = MakeTokenizer(*gguf);
+    impl->chat_template = gguf->metadata().FindString("tokenizer.chat_template");
+  }
+  return Model(std::move(impl));
+}
+
+Model Model::Load(const std::string& path, const ModelOptions& options) {
+  const MapMode mode = options.use_mmap ? MapMode::kMmap : MapMode::kRead;
+  return FromFile(ModelFile::Open(path, mode), options);
+}
+
+Model Model::LoadEmbedded(const ModelOptions& options) {
+  return FromFile(ModelFile::FromMemory(EmbeddedModelBytes(), "embedded model"), options);
+}
+
+const ModelInfo& Model::info() const { return impl_->info; }
+const Tokenizer* Model::tokenizer() const { return impl_->tokenizer.get(); }
+const ModelConfig& Model::config() const { return impl_->file.config(); }
+const Weights& Model::weights() const { return impl_->file.weights(); }
+
+std::optional<ChatFormat> Model::chat_format() const {
+  if (!impl_->chat_template) return std::nullopt;
+  return ChatFormatOf(*impl_->chat_template);
+}
+
+}  // namespace spark

@@ -1,0 +1,210 @@
+// The channel stages against the functions of SparK's authors (tests/data/spark).
+#include "compress/spark.h"
+
+#include <catch2/catch_approx.hpp>
+#include <catch2/catch_test_macros.hpp>
+#include <cmath>
+
+#include "backend/backend.h"
+#include "compress/think.h"
+#include "spark/simd.h"
+#include "support/oracle.h"
+
+namespace spark {
+namespace {
+
+using testing::OracleCase;
+using testing::OracleCases;
+using testing::OracleHead;
+using testing::OracleName;
+using testing::OracleVectors;
+
+bool Bit(const uint8_t* row, size_t j) { return (row[j / 8] >> (j % 8)) & 1; }
+
+SparseKeyStore PackSparse(const OracleHead& head, double ratio, Recovery recovery) {
+  const SparkStage stage({.ratio = ratio, .recovery = recovery});
+  std::vector<KeySegment> segments = stage.Compress(head.context, DType::kF32);
+  REQUIRE(segments.size() == 1);
+  return std::get<SparseKeyStore>(std::move(segments[0].keys));
+}
+
+template <class Check>
+void ForEachHead(Check check) {
+  for (const OracleCase& c : OracleCases()) {
+    for (size_t h = 0; h < c.kv_heads; ++h) {
+      const OracleHead head(c, h);
+      for (const double ratio : c.ratios) {
+        INFO(c.name << " head " << h << " ratio " << ratio);
+        check(c, h, head, ratio);
+      }
+    }
+  }
+}
+
+TEST_CASE("SparK keeps the channels that the authors' code keeps", "[oracle][spark]") {
+  ForEachHead([](const OracleCase& c, size_t h, const OracleHead& head, double ratio) {
+    const SparseKeyStore store = PackSparse(head, ratio, Recovery::kMean);
+    const std::vector<float> weights = ChannelWeights(head.context, WeightNorm::kNorm);
+    const std::vector<int64_t> kept = OracleVectors().ReadInts(OracleName(c, ratio, "kept"));
+    size_t mismatches = 0;
+    for (size_t t = 0; t < c.tokens; ++t) {
+      const float* key = head.keys.data() + t * c.head_dim;
+      std::vector<float> differing;  // contributions of channels on which the two disagree
+      for (size_t j = 0; j < c.head_dim; ++j) {
+        const bool expected = kept[(h * c.tokens + t) * c.head_dim + j] != 0;
+        if (Bit(store.masks() + t * MaskBytes(c.head_dim), j) != expected) {
+          differing.push_back(key[j] * key[j] * weights[j]);
+        }
+      }
+      // Two sums in another order may swap contributions that are equal but for rounding.
+      if (differing.size() == 2 &&
+          std::abs(differing[0] - differing[1]) <= 1e-6f * std::abs(differing[0])) {
+        continue;
+      }
+      mismatches += differing.size();
+    }
+    CHECK(mismatches == 0);
+  });
+}
+
+TEST_CASE("channel weights are the authors'", "[oracle][spark]") {
+  for (const OracleCase& c : OracleCases()) {
+    const std::vector<float> expected = OracleVectors().ReadFloats(c.name + ".w");
+    for (size_t h = 0; h < c.kv_heads; ++h) {
+      const OracleHead head(c, h);
+      const std::vector<float> weights = ChannelWeights(head.context, WeightNorm::kNorm);
+      for (size_t j = 0; j < c.head_dim; ++j) {
+        CHECK(weights[j] == Catch::Approx(expected[h * c.head_dim + j]).epsilon(1e-5));
+      }
+    }
+  }
+}
+
+TEST_CASE("recovered keys are the authors'", "[oracle][spark]") {
+  ForEachHead([](const OracleCase& c, size_t h, const OracleHead& head, double ratio) {
+    const SparseKeyStore store = PackSparse(head, ratio, Recovery::kMean);
+    const std::vector<float> expected = OracleVectors().ReadFloats(OracleName(c, ratio, "k_mean"));
+    std::vector<float> row(c.head_dim);
+    float worst = 0;
+    for (size_t t = 0; t < c.tokens; ++t) {
+      store.ReadRow(t, row.data());
+      for (size_t j = 0; j < c.head_dim; ++j) {
+        const float want = expected[(h * c.tokens + t) * c.head_dim + j];
+        worst = std::max(worst, std::abs(row[j] - want) / (1e-6f + std::abs(want)));
+      }
+    }
+    CHECK(worst < 1e-4f);
+  });
+}
+
+// Scores of the probe queries, relative to the largest: a score near zero is the difference of
+// large terms, so its own size says nothing about precision.
+void CheckScores(Backend& backend, const OracleCase& c, size_t h, const OracleHead& head,
+                 double ratio, Recovery recovery) {
+  const KeyStore store = PackSparse(head, ratio, recovery);
+  std::vector<float> scores(c.group() * c.tokens);
+  backend.Scores(head.probes.data(), c.group(), store, scores.data());
+  const std::string name = recovery == Recovery::kMean ? "scores_mean" : "scores_zero";
+  const std::vector<float> expected = OracleVectors().ReadFloats(OracleName(c, ratio, name));
+  float largest = 0;
+  for (const float score : expected) largest = std::max(largest, std::abs(score));
+  float worst = 0;
+  for (size_t i = 0; i < scores.size(); ++i) {
+    worst = std::max(worst, std::abs(scores[i] - expected[h * scores.size() + i]));
+  }
+  CHECK(worst < 1e-4f * largest);
+}
+
+TEST_CASE("scores from the packed form are the authors', on every SIMD target", "[oracle][simd]") {
+  for (const std::string& target : SimdTargets()) {
+    PinSimdTarget(target);
+    const std::unique_ptr<Backend> cpu = MakeCpuBackend({.threads = 2});
+    INFO("target " << target);
+    ForEachHead([&](const OracleCase& c, size_t h, const OracleHead& head, double ratio) {
+      CheckScores(*cpu, c, h, head, ratio, Recovery::kMean);
+      CheckScores(*cpu, c, h, head, ratio, Recovery::kZero);
+    });
+  }
+  PinSimdTarget("auto");
+}
+
+TEST_CASE("reference scores are the authors'", "[oracle][spark]") {
+  const std::unique_ptr<Backend> reference = MakeReferenceBackend();
+  ForEachHead([&](const OracleCase& c, size_t h, const OracleHead& head, double ratio) {
+    CheckScores(*reference, c, h, head, ratio, Recovery::kMean);
+    CheckScores(*reference, c, h, head, ratio, Recovery::kZero);
+  });
+}
+
+TEST_CASE("ThinK drops the channels that the authors' code drops", "[oracle][think]") {
+  ForEachHead([](const OracleCase& c, size_t h, const OracleHead& head, double ratio) {
+    const std::vector<int64_t> kept = OracleVectors().ReadInts(OracleName(c, ratio, "think_kept"));
+    std::vector<uint16_t> expected;
+    for (size_t j = 0; j < c.head_dim; ++j) {
+      if (kept[h * c.head_dim + j] != 0) expected.push_back(static_cast<uint16_t>(j));
+    }
+    CHECK(ThinkChannels(head.context, KeptChannels(ratio, c.head_dim)) == expected);
+  });
+}
+
+TEST_CASE("ties stay with the lower channel", "[spark]") {
+  const std::vector<float> key(16, -2.0f);
+  uint8_t mask[2];
+  const float s = SelectChannels(key.data(), std::vector<float>(16, 0.25f), 5, mask);
+  CHECK(mask[0] == 0x1F);
+  CHECK(mask[1] == 0);
+  CHECK(s == 1.0f);  // sqrt of the mean of 4 * 0.25
+}
+
+TEST_CASE("a channel that no query uses recovers as zero", "[spark]") {
+  constexpr size_t kDim = 8;
+  std::vector<float> keys(kDim);
+  std::vector<float> queries(kDim, 0.0f);
+  for (size_t j = 0; j < kDim; ++j) keys[j] = static_cast<float>(j + 1);
+  queries[0] = queries[1] = queries[2] = 1.0f;
+  const HeadContext head{.keys = keys.data(),
+                         .n_tokens = 1,
+                         .head_dim = kDim,
+                         .queries = queries.data(),
+                         .window = 1,
+                         .group = 1};
+  const SparkStage stage({.ratio = 0.75});  // channels 1 and 2 stay
+  const std::vector<KeySegment> segments = stage.Compress(head, DType::kF32);
+  std::vector<float> row(kDim);
+  ReadRow(segments.at(0).keys, 0, row.data());
+  CHECK(row[1] == 2.0f);
+  CHECK(row[2] == 3.0f);
+  CHECK(row[0] == Catch::Approx(std::sqrt(1.0 / 6)));  // mean of 1, 0, 0, 0, 0, 0
+  for (size_t j = 3; j < kDim; ++j) CHECK(row[j] == 0.0f);
+}
+
+TEST_CASE("sinks and recent tokens stay whole", "[spark]") {
+  const OracleCase& c = OracleCases().front();
+  const OracleHead head(c, 0);
+  const SparkStage stage({.ratio = 0.9, .keep = 5, .sinks = 4});
+  const std::vector<KeySegment> segments = stage.Compress(head.context, DType::kF32);
+  REQUIRE(segments.size() == 3);
+  CHECK(std::holds_alternative<DenseStore>(segments[0].keys));
+  CHECK(segments[0].count == 4);
+  CHECK(std::holds_alternative<SparseKeyStore>(segments[1].keys));
+  CHECK(segments[1].first == 4);
+  CHECK(segments[1].count == c.tokens - 9);
+  CHECK(std::holds_alternative<DenseStore>(segments[2].keys));
+  CHECK(segments[2].first == c.tokens - 5);
+  std::vector<float> row(c.head_dim);
+  ReadRow(segments[2].keys, 0, row.data());
+  CHECK(std::equal(row.begin(), row.end(), head.keys.end() - 5 * static_cast<int>(c.head_dim)));
+}
+
+TEST_CASE("ratio 0 and ratios below one channel keep everything", "[spark]") {
+  const OracleHead head(OracleCases().front(), 0);
+  for (const double ratio : {0.0, 0.001}) {
+    const std::vector<KeySegment> segments =
+        SparkStage({.ratio = ratio}).Compress(head.context, DType::kF32);
+    REQUIRE(segments.size() == 1);
+    CHECK(std::holds_alternative<DenseStore>(segments[0].keys));
+  }
+}
+
+}  // namespace
+}  // namespace spark

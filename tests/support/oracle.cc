@@ -1,0 +1,67 @@
+#include "support/oracle.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+namespace spark::testing {
+namespace {
+
+std::vector<OracleCase> ReadCases() {
+  std::ifstream in(SPARK_TEST_DATA "/spark/spark_vectors.json");
+  const nlohmann::json cases_json = nlohmann::json::parse(in);
+  std::vector<OracleCase> cases;
+  for (const auto& [name, meta] : cases_json.items()) {
+    cases.push_back({name, meta["q_heads"], meta["kv_heads"], meta["window"], meta["tokens"],
+                     meta["head_dim"], meta["ratios"]});
+  }
+  return cases;
+}
+
+std::vector<float> Slice(const std::vector<float>& all, size_t first, size_t count) {
+  const auto begin = all.begin() + static_cast<std::ptrdiff_t>(first);
+  return {begin, begin + static_cast<std::ptrdiff_t>(count)};
+}
+
+}  // namespace
+
+const SafetensorsFile& OracleVectors() {
+  static const SafetensorsFile file =
+      SafetensorsFile::Open(SPARK_TEST_DATA "/spark/spark_vectors.safetensors");
+  return file;
+}
+
+const std::vector<OracleCase>& OracleCases() {
+  static const std::vector<OracleCase> cases = ReadCases();
+  return cases;
+}
+
+std::string OracleName(const OracleCase& c, double ratio, const std::string& tensor) {
+  return fmt::format("{}.r{}.{}", c.name, std::lround(ratio * 100), tensor);
+}
+
+OracleHead::OracleHead(const OracleCase& c, size_t head) {
+  const size_t head_size = c.tokens * c.head_dim;
+  const size_t group_size = c.group() * c.head_dim;
+  keys = Slice(OracleVectors().ReadFloats(c.name + ".k"), head * head_size, head_size);
+  probes = Slice(OracleVectors().ReadFloats(c.name + ".probe_q"), head * group_size, group_size);
+
+  const std::vector<float> all_queries = OracleVectors().ReadFloats(c.name + ".q_window");
+  for (size_t i = 0; i < c.window; ++i) {  // [Hq, W, D] to [W, G, D]
+    for (size_t g = 0; g < c.group(); ++g) {
+      const size_t row = (head * c.group() + g) * c.window + i;
+      const std::vector<float> q = Slice(all_queries, row * c.head_dim, c.head_dim);
+      queries.insert(queries.end(), q.begin(), q.end());
+    }
+  }
+  context = {.keys = keys.data(),
+             .n_tokens = c.tokens,
+             .head_dim = c.head_dim,
+             .queries = queries.data(),
+             .window = c.window,
+             .group = c.group()};
+}
+
+}  // namespace spark::testing
