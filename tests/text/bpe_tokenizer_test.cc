@@ -181,8 +181,8 @@ TEST_CASE("time grows with the length of a run, not with its square", "[tokenize
     CAPTURE(fixture.folder, unit);
     const double small = TimeToEncode(*tokenizer, repeat(25'000));
     const double large = TimeToEncode(*tokenizer, repeat(100'000));
-    // Four times the text: 4 to 5 if n log n, 16 if quadratic. Small times are noise.
-    CHECK((large < 10 * small || large < 0.02));
+    // Four times the text: 4 to 5 if n log n, 16 if quadratic, and then seconds.
+    CHECK((large < 10 * small || large < 0.3));
   }
 }
 

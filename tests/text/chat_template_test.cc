@@ -156,7 +156,7 @@ TEST_CASE("what is not recognised is refused with the names", "[chat]") {
   }
 }
 
-TEST_CASE("--chat-template takes a name or a file", "[chat]") {
+TEST_CASE("the flag --chat-template takes a name or a file", "[chat]") {
   CHECK(LoadChatFormat("llama3").name == "llama3");
   const testing::TempFile file(kQwen25);
   CHECK(LoadChatFormat(file.path()).system == DetectChatFormat(kQwen25)->system);

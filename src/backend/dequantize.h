@@ -1,0 +1,23 @@
+// Stored rows to floats, one element at a time: the definition of each block format, and what the
+// kernels are tested against.
+#ifndef SPARK_BACKEND_DEQUANTIZE_H_
+#define SPARK_BACKEND_DEQUANTIZE_H_
+
+#include <cstddef>
+#include <optional>
+
+#include "backend/weight.h"
+#include "base/dtype.h"
+
+namespace spark {
+
+// `n` elements of `type`, a multiple of its block; `row` has RowBytes(type, n) bytes, unaligned.
+void DequantizeRow(DType type, const std::byte* row, size_t n, float* out);
+
+// Where the first NaN or infinity is, in elements from the start of the matrix; of a block whose
+// scale or minimum is not finite, its first element. Nothing if all is well.
+std::optional<size_t> FindNonFinite(const Weight& weight);
+
+}  // namespace spark
+
+#endif  // SPARK_BACKEND_DEQUANTIZE_H_

@@ -1,0 +1,141 @@
+#include "model/weights_load.h"
+
+#include <catch2/catch_test_macros.hpp>
+#include <limits>
+#include <string>
+
+#include "base/half.h"
+#include "model/config_load.h"
+#include "tests/support/expect_error.h"
+#include "tests/support/tiny_llama.h"
+
+namespace spark {
+namespace {
+
+using test::Bytes;
+using test::ExpectError;
+using test::GgufWriter;
+using test::MakeTinyLlama;
+
+// The weights are views of `bytes`.
+Weights Load(const Bytes& bytes) {
+  const GgufFile file = GgufFile::FromMemory(bytes, "test.gguf");
+  return LoadWeights(ConfigFromGguf(file), file.tensors(), TensorNames::kGguf,
+                     TiedOutput::kIfAbsent, "test.gguf");
+}
+
+void ExpectRefused(const GgufWriter& writer, std::initializer_list<std::string_view> parts) {
+  ExpectError([&] { Load(writer.ToBytes()); }, parts);
+  ExpectError([&] { Load(writer.ToBytes()); }, {"test.gguf: tensor "});
+}
+
+TEST_CASE("weights: matrices and vectors by role", "[weights]") {
+  const Bytes bytes = MakeTinyLlama().ToBytes();
+  const Weights weights = Load(bytes);
+  CHECK(weights.token_embedding.rows == 12);
+  CHECK(weights.token_embedding.cols == 32);
+  CHECK(weights.output.data != weights.token_embedding.data);
+  CHECK(weights.output_norm == std::vector<float>(32, 1.0f));
+  CHECK(weights.rope_divisors.empty());
+  REQUIRE(weights.layers.size() == 2);
+  for (const LayerWeights& layer : weights.layers) {
+    CHECK((layer.wq.rows == 32 && layer.wq.cols == 32));
+    CHECK((layer.wk.rows == 16 && layer.wk.cols == 32));
+    CHECK((layer.wv.rows == 16 && layer.wv.cols == 32));
+    CHECK((layer.wo.rows == 32 && layer.wo.cols == 32));
+    CHECK((layer.w_gate.rows == 64 && layer.w_gate.cols == 32));
+    CHECK((layer.w_up.rows == 64 && layer.w_up.cols == 32));
+    CHECK((layer.w_down.rows == 32 && layer.w_down.cols == 64));
+    CHECK(layer.attn_norm.size() == 32);
+    CHECK(layer.ffn_norm.size() == 32);
+    CHECK((layer.wq.data >= bytes.data() && layer.wq.data < bytes.data() + bytes.size()));
+  }
+}
+
+TEST_CASE("weights: without output.weight the token embedding is used", "[weights]") {
+  const Bytes bytes = MakeTinyLlama({.own_output = false}).ToBytes();
+  const Weights weights = Load(bytes);
+  CHECK(weights.output.data == weights.token_embedding.data);
+  CHECK(weights.output.rows == 12);
+}
+
+TEST_CASE("weights: matrices keep their type, norms become f32", "[weights]") {
+  GgufWriter writer = MakeTinyLlama();
+  writer.RemoveTensor("blk.1.ffn_down.weight");
+  writer.AddZeros("blk.1.ffn_down.weight", DType::kQ4_0, {32, 64});
+  for (const DType type : {DType::kF16, DType::kBF16}) {
+    const auto half = type == DType::kF16 ? static_cast<uint16_t>(ToF16(0.5f))
+                                          : static_cast<uint16_t>(ToBF16(0.5f));
+    Bytes norm;
+    for (int i = 0; i < 32; ++i) test::Put(norm, half);
+    writer.RemoveTensor("output_norm.weight");
+    writer.Add("output_norm.weight", type, {32}, norm);
+    const Bytes bytes = writer.ToBytes();
+    const Weights weights = Load(bytes);
+    CHECK(weights.layers[1].w_down.type == DType::kQ4_0);
+    CHECK(weights.output_norm == std::vector<float>(32, 0.5f));
+  }
+  writer.RemoveTensor("output_norm.weight");
+  writer.AddZeros("output_norm.weight", DType::kQ8_0, {32});
+  ExpectRefused(writer, {"output_norm.weight", "found q8_0", "f32, f16, bf16"});
+}
+
+TEST_CASE("weights: missing tensor", "[weights]") {
+  for (const char* name : {"output_norm.weight", "blk.0.attn_norm.weight", "blk.0.attn_q.weight",
+                           "blk.1.attn_k.weight", "blk.0.attn_v.weight", "blk.1.attn_output.weight",
+                           "blk.0.ffn_norm.weight", "blk.1.ffn_gate.weight", "blk.0.ffn_up.weight",
+                           "blk.1.ffn_down.weight", "token_embd.weight"}) {
+    GgufWriter writer = MakeTinyLlama();
+    writer.RemoveTensor(name);
+    ExpectRefused(writer, {name, "missing"});
+  }
+}
+
+TEST_CASE("weights: mis-shaped tensor", "[weights]") {
+  GgufWriter writer = MakeTinyLlama();
+  writer.At("blk.0.attn_k.weight").shape = {32, 16};
+  ExpectRefused(writer, {"blk.0.attn_k.weight", "found [32, 16]", "allowed [16, 32]"});
+  writer = MakeTinyLlama();
+  writer.At("blk.1.ffn_norm.weight").shape = {1, 32};
+  ExpectRefused(writer, {"blk.1.ffn_norm.weight", "found [1, 32]", "allowed [32]"});
+  writer = MakeTinyLlama();
+  writer.At("output.weight").shape = {12 * 32};
+  ExpectRefused(writer, {"output.weight", "found [384]", "allowed [12, 32]"});
+  writer = MakeTinyLlama();
+  writer.At("token_embd.weight").shape = {12, 16, 2};
+  ExpectRefused(writer, {"token_embd.weight"});
+}
+
+TEST_CASE("weights: layers that the hyperparameters do not have, and the reverse", "[weights]") {
+  GgufWriter writer = MakeTinyLlama();
+  writer.SetU32("llama.block_count", 1);
+  ExpectRefused(writer, {"blk.1.", "not a tensor of a llama model"});
+  writer.SetU32("llama.block_count", 1024);
+  ExpectRefused(writer, {"blk.2.attn_norm.weight", "missing"});
+}
+
+TEST_CASE("weights: biases and unknown tensors are refused by name", "[weights]") {
+  for (const char* name : {"blk.0.attn_q.bias", "output.bias", "blk.0.attn_q_norm.weight", "x"}) {
+    GgufWriter writer = MakeTinyLlama();
+    writer.AddZeros(name, DType::kF32, {32});
+    ExpectRefused(writer, {name, "not a tensor of a llama model"});
+  }
+}
+
+TEST_CASE("weights: RoPE divisors", "[weights]") {
+  GgufWriter writer = MakeTinyLlama();
+  writer.AddFloats("rope_freqs.weight", {4}, std::vector<float>{1, 1, 2, 8});
+  const Bytes bytes = writer.ToBytes();
+  CHECK(Load(bytes).rope_divisors == std::vector<float>{1, 1, 2, 8});
+  for (const float bad : {0.0f, -1.0f, std::numeric_limits<float>::quiet_NaN()}) {
+    writer.RemoveTensor("rope_freqs.weight");
+    writer.AddFloats("rope_freqs.weight", {4}, std::vector<float>{1, 1, bad, 8});
+    ExpectRefused(writer, {"rope_freqs.weight", "finite and positive"});
+  }
+  writer.RemoveTensor("rope_freqs.weight");
+  writer.AddZeros("rope_freqs.weight", DType::kF32, {8});
+  ExpectRefused(writer, {"rope_freqs.weight", "found [8]", "allowed [4]"});
+}
+
+}  // namespace
+}  // namespace spark

@@ -1,0 +1,27 @@
+// Files that are not part of the repository: a downloaded model, and a text that is not ours to
+// copy. Tests that need one say that they are skipped when it is not there.
+#ifndef SPARK_TESTS_SUPPORT_REAL_MODEL_H_
+#define SPARK_TESTS_SUPPORT_REAL_MODEL_H_
+
+#include <optional>
+#include <string>
+
+namespace spark::testing {
+
+// SmolLM2-135M-Instruct Q4_1: $SPARK_SMOLLM2, else models/smollm2.gguf (scripts/get-model.sh
+// smollm2).
+std::optional<std::string> SmolLm2Path();
+
+// A file of $SPARK_SHARED, else of ../shared beside the checkout.
+std::optional<std::string> SharedPath(const std::string& name);
+
+// A hundred times slower with nothing more to find: the same kernels run on small models.
+#if defined(__SANITIZE_ADDRESS__)
+inline constexpr bool kSanitized = true;
+#else
+inline constexpr bool kSanitized = false;
+#endif
+
+}  // namespace spark::testing
+
+#endif  // SPARK_TESTS_SUPPORT_REAL_MODEL_H_
