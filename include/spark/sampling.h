@@ -28,7 +28,8 @@ class Sampler {
  public:
   explicit Sampler(const SamplingOptions& options);
 
-  // Ties go to the lower id. Throws Error when no logit is finite.
+  // Ties go to the lower id; logits that are not finite are never drawn. Throws Error when none is
+  // finite.
   TokenId Sample(std::span<const float> logits);
 
   // Tells the sampler what was fed to the model, prompt included: the penalty's memory.

@@ -1,0 +1,104 @@
+#include "apps/console.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <iostream>
+#include <iterator>
+#include <new>
+#include <system_error>
+
+#include "spark/error.h"
+#include "spark/session.h"
+
+namespace spark {
+namespace {
+
+volatile std::sig_atomic_t g_interrupts = 0;
+
+void OnInterrupt(int) {
+  if (g_interrupts > 0) _exit(kExitInterrupted);
+  g_interrupts = 1;
+}
+
+}  // namespace
+
+void InstallSignalHandlers() {
+  struct sigaction action {};
+  action.sa_handler = OnInterrupt;  // no SA_RESTART: waiting for a line of input ends, too
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGINT, &action, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+}
+
+bool InterruptRequested() { return g_interrupts > 0; }
+
+void WriteStdout(std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t written = write(STDOUT_FILENO, text.data(), text.size());
+    if (written >= 0) {
+      text.remove_prefix(static_cast<size_t>(written));
+    } else if (errno != EINTR) {
+      throw Error("cannot write to stdout: " + std::generic_category().message(errno));
+    }
+  }
+}
+
+void PrintMessage(std::string_view text) {
+  // Not fmt::print: it would throw where stderr is closed.
+  std::fputs(fmt::format("spark-generate: {}\n", text).c_str(), stderr);
+}
+
+bool StdinIsTerminal() { return isatty(STDIN_FILENO) == 1; }
+
+std::string ReadStdin() {
+  return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+}
+
+std::optional<std::string> ReadStdinLine() {
+  std::string line;
+  if (!std::getline(std::cin, line) || InterruptRequested()) return std::nullopt;
+  return line;
+}
+
+int RunProgram(const std::function<int()>& body) {
+  try {
+    return body();
+  } catch (const Interrupted&) {
+    return kExitInterrupted;
+  } catch (const UsageError& error) {
+    PrintMessage(error.what());
+    return kExitUsage;
+  } catch (const std::bad_alloc&) {
+    PrintMessage("out of memory");
+  } catch (const std::exception& error) {
+    PrintMessage(error.what());
+  }
+  return kExitFailure;
+}
+
+ProgressLine::ProgressLine(std::string label)
+    : enabled_(isatty(STDERR_FILENO) == 1), label_(std::move(label)) {
+  Show(label_);
+}
+
+ProgressLine::~ProgressLine() { Show(""); }
+
+bool ProgressLine::Update(size_t done, size_t total) {
+  const auto now = std::chrono::steady_clock::now();
+  if (enabled_ && total > 0 && now - shown_ > std::chrono::milliseconds(100)) {
+    Show(fmt::format("{} {:3} %", label_, 100 * done / total));
+    shown_ = now;
+  }
+  return !InterruptRequested();
+}
+
+void ProgressLine::Show(const std::string& text) {
+  if (!enabled_) return;
+  std::fputs(("\r\x1b[K" + text).c_str(), stderr);  // ESC [ K wipes the rest of the line
+  std::fflush(stderr);
+}
+
+}  // namespace spark

@@ -1,0 +1,59 @@
+// Standard streams and signals of a program.
+#ifndef APPS_CONSOLE_H_
+#define APPS_CONSOLE_H_
+
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace spark {
+
+inline constexpr int kExitFailure = 1;
+inline constexpr int kExitUsage = 2;
+inline constexpr int kExitInterrupted = 130;
+
+// SIGINT sets a flag, a second one ends the process at once; a closed pipe is an error of the write
+// instead of a signal.
+void InstallSignalHandlers();
+bool InterruptRequested();
+
+// Writes all of `text`, unbuffered. Throws Error when stdout does not take it.
+void WriteStdout(std::string_view text);
+
+// One line on stderr, in front of which the program's name stands.
+void PrintMessage(std::string_view text);
+
+bool StdinIsTerminal();
+
+// Everything up to the end of stdin.
+std::string ReadStdin();
+// The next line without its end; nothing at the end of stdin, or on SIGINT.
+std::optional<std::string> ReadStdinLine();
+
+// Runs `body` and returns the exit code: errors end as one line on stderr.
+int RunProgram(const std::function<int()>& body);
+
+// A line on stderr that shows how far some work is; nothing where stderr is not a terminal.
+class ProgressLine {
+ public:
+  explicit ProgressLine(std::string label);
+  ~ProgressLine();  // wipes the line
+  ProgressLine(const ProgressLine&) = delete;
+  ProgressLine& operator=(const ProgressLine&) = delete;
+
+  // Shows the share done, at most ten times a second. Returns false once SIGINT has come.
+  bool Update(size_t done, size_t total);
+
+ private:
+  void Show(const std::string& text);
+
+  bool enabled_;
+  std::string label_;
+  std::chrono::steady_clock::time_point shown_;
+};
+
+}  // namespace spark
+
+#endif  // APPS_CONSOLE_H_

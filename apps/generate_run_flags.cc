@@ -1,0 +1,72 @@
+// How a run stores, computes and reports.
+#include "apps/flag_parser.h"
+#include "apps/generate_flags.h"
+#include "spark/error.h"
+
+namespace spark {
+namespace {
+
+constexpr const char* kDefaultPlan = "spark:0.5";
+
+void AddCacheType(FlagParser& parser, const std::string& name, CacheType& type,
+                  const std::string& help) {
+  parser.Value(name, "TYPE", help, std::string(Name(type)),
+               [&type](const std::string& flag, const std::string& value) {
+                 if (value == "q8_0" || value == "q4_0") {
+                   throw UsageError(flag + " " + value + " is not available yet");
+                 }
+                 type = ParseCacheType(value, flag);
+               });
+}
+
+}  // namespace
+
+void AddCacheFlags(FlagParser& parser, GenerateFlags& flags) {
+  SessionOptions& session = flags.session;
+  session.plan = CompressionPlan::Parse(kDefaultPlan);
+  parser.Group("KV cache");
+  parser.Value("--kv", "PLAN", "how the context's cache is compressed: see --list-kv-methods",
+               kDefaultPlan, [&session](const std::string&, const std::string& value) {
+                 session.plan = CompressionPlan::Parse(value);
+               });
+  AddCacheType(parser, "--cache-type-k", session.cache_type_k,
+               "keys are stored as f32, f16 or bf16; also -ctk");
+  AddCacheType(parser, "--cache-type-v", session.cache_type_v, "values likewise; also -ctv");
+
+  parser.Group("KV cache, not available yet");
+  parser.Later("--decode-interval", "compress generated tokens, every N");
+  parser.Later("--prefill-chunk", "compress the context in chunks of N tokens");
+  parser.Later("--save-cache", "write the compressed context to a file");
+  parser.Later("--load-cache", "begin with such a file");
+}
+
+void AddRunFlags(FlagParser& parser, GenerateFlags& flags) {
+  SessionOptions& session = flags.session;
+  parser.Group("Run");
+  parser.Choice("--backend", session.backend, {"cpu", "reference"}, {"cuda"},
+                "vector kernels, or plain scalar code to compare with");
+  parser.Choice("--compute", flags.compute, {"auto", "f32"}, {},
+                "multiply in what is fastest, or in f32");
+  parser.Number("-t,--threads", session.threads, 1, 1024, "threads that compute", "one a core");
+  parser.Text("--simd-target", flags.simd_target, "instruction set: see --list-simd-targets");
+  parser.Number<size_t>("-b,--batch-size", session.batch_size, 1, 65536,
+                        "tokens that pass through a layer together");
+  parser.Switch("--no-mmap", flags.no_mmap, "read the model into memory");
+  parser.Switch("--validate", flags.model_options.validate, "look for NaN and infinite weights");
+
+  parser.Group("Output");
+  parser.Choice("--stats", flags.stats, {"text", "json", "none"}, {}, "statistics on stderr");
+  parser.Text("--logits-out", flags.logits_out,
+              "safetensors file for the logits of the questions' tokens, or the prompt's");
+  parser.Switch("--tokenize", flags.tokenize, "print the ids of the prompt as JSON and stop");
+  parser.Switch("--render-chat", flags.render_chat, "print the rendered chat prompt and stop");
+
+  parser.Group("Information");
+  parser.Switch("--dry-run", flags.dry_run, "print what memory the run would take and stop");
+  parser.Switch("--list-kv-methods", flags.list_kv_methods, "print what --kv knows and stop");
+  parser.Switch("--list-simd-targets", flags.list_simd_targets,
+                "print what this machine runs, best first, and stop");
+  parser.Switch("--version", flags.version, "print the version and stop");
+}
+
+}  // namespace spark

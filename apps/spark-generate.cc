@@ -1,0 +1,99 @@
+// spark-generate: text from a model with a compressed KV cache. Flags in, library calls, text out.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <chrono>
+#include <cstdio>
+
+#include "apps/console.h"
+#include "apps/generate_flags.h"
+#include "apps/generate_prompts.h"
+#include "apps/generate_task.h"
+#include "spark/compression.h"
+#include "spark/memory_plan.h"
+#include "spark/simd.h"
+#include "spark/statistics.h"
+#include "spark/version.h"
+
+namespace spark {
+namespace {
+
+std::string VersionText() {
+  std::string text(Version());
+  if (!GitCommit().empty()) text += fmt::format(" ({})", GitCommit());
+  return text;
+}
+
+// What needs no model. Returns whether there was something.
+bool PrintInformation(const GenerateFlags& flags) {
+  if (flags.version) {
+    WriteStdout(fmt::format("spark-generate {}\nSIMD targets: {}\n", VersionText(),
+                            fmt::join(SimdTargets(), " ")));
+  } else if (flags.list_kv_methods) {
+    WriteStdout(ListKvMethods());
+  } else if (flags.list_simd_targets) {
+    WriteStdout(fmt::format("{}\n", fmt::join(SimdTargets(), "\n")));
+  } else {
+    return false;
+  }
+  return true;
+}
+
+// What needs the model, but no session. Returns whether there was something.
+bool PrintAboutModel(const GenerateFlags& flags, const Model& model) {
+  if (flags.dry_run) {
+    WriteStdout(ToText(PlanMemory(model, flags.session)));
+  } else if (flags.render_chat) {
+    WriteStdout(RenderedChat(flags, model));
+  } else if (flags.tokenize) {
+    WriteStdout(fmt::format("[{}]\n", fmt::join(PreparePrompts(flags, model).context.ids, ",")));
+  } else {
+    return false;
+  }
+  return true;
+}
+
+Model LoadModel(const GenerateFlags& flags) {
+  const ProgressLine progress("loading the model");
+  return flags.model.empty() ? Model::LoadEmbedded(flags.model_options)
+                             : Model::Load(flags.model, flags.model_options);
+}
+
+void PrintStatistics(const GenerateFlags& flags, Statistics statistics) {
+  statistics.version = VersionText();
+  if (flags.stats == "text") std::fputs(("\n" + ToText(statistics)).c_str(), stderr);
+  if (flags.stats == "json") std::fputs((ToJson(statistics) + "\n").c_str(), stderr);
+}
+
+int Run(int argc, const char* const* argv) {
+  GenerateFlags flags;
+  if (const auto help = ParseGenerateFlags(argc, argv, flags)) {
+    WriteStdout(*help);
+    return 0;
+  }
+  PinSimdTarget(flags.simd_target);
+  if (PrintInformation(flags)) return 0;
+
+  const auto start = std::chrono::steady_clock::now();
+  const Model model = LoadModel(flags);
+  const std::chrono::duration<double> load_time = std::chrono::steady_clock::now() - start;
+  if (PrintAboutModel(flags, model)) return 0;
+
+  const Prompts prompts = flags.conversation ? Prompts{} : PreparePrompts(flags, model);
+  GenerateTask task(flags, model, load_time.count());
+  try {
+    flags.conversation ? task.Converse() : task.Run(prompts);
+  } catch (const Interrupted&) {
+    task.MarkInterrupted();
+  }
+  PrintStatistics(flags, task.TakeStatistics());
+  return task.interrupted() ? kExitInterrupted : 0;
+}
+
+}  // namespace
+}  // namespace spark
+
+int main(int argc, char** argv) {
+  spark::InstallSignalHandlers();
+  return spark::RunProgram([&] { return spark::Run(argc, argv); });
+}

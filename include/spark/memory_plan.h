@@ -1,0 +1,33 @@
+// What a session would take, without starting one.
+#ifndef SPARK_MEMORY_PLAN_H_
+#define SPARK_MEMORY_PLAN_H_
+
+#include <cstdint>
+#include <string>
+
+#include "spark/kv_cache.h"
+#include "spark/model.h"
+#include "spark/session.h"
+
+namespace spark {
+
+struct MemoryPlan {
+  size_t n_tokens = 0;        // of the context
+  uint64_t weights = 0;       // the file; mapped pages that are not used take no memory
+  KvBytes kv;                 // of a context of n_tokens, compressed
+  uint64_t kv_dense_f16 = 0;  // the same, uncompressed in f16
+  uint64_t dense_layer = 0;   // the one layer that is dense (in f32) while a context is processed
+  uint64_t scratch = 0;       // activations, estimated
+
+  uint64_t total() const { return weights + kv.total() + dense_layer + scratch; }
+};
+
+// For a context that fills the session.
+MemoryPlan PlanMemory(const Model& model, const SessionOptions& options);
+
+// Some lines for people.
+std::string ToText(const MemoryPlan& plan);
+
+}  // namespace spark
+
+#endif  // SPARK_MEMORY_PLAN_H_
