@@ -16,7 +16,7 @@ std::vector<std::string> SimdTargets();
 std::string CurrentSimdTarget();
 
 // Kernels use `name` from now on, in the whole process; "scalar" means the target without vectors,
-// "best" undoes pinning. Throws UsageError listing the allowed names. Not to be called while
+// "auto" undoes pinning. Throws UsageError listing the allowed names. Not to be called while
 // kernels run.
 void PinSimdTarget(std::string_view name);
 

@@ -4,42 +4,9 @@
 
 #include "model/embedded_model.h"
 #include "model/model_file.h"
-#include "spark/error.h"
-#include "text/bpe_tokenizer.h"
+#include "text/gguf_tokenizer.h"
 
 namespace spark {
-namespace {
-
-constexpr uint64_t kMostVocabulary = uint64_t{1} << 24;
-
-TokenId FindToken(const GgufMetadata& metadata, std::string_view key) {
-  const std::optional<uint64_t> id = metadata.FindUint(key, 0, kMostVocabulary);
-  return id ? static_cast<TokenId>(*id) : -1;
-}
-
-std::unique_ptr<Tokenizer> MakeTokenizer(const GgufFile& file) {
-  const GgufMetadata& metadata = file.metadata();
-  const std::string_view kind = metadata.GetString("tokenizer.ggml.model");
-  if (kind != "gpt2") {
-    metadata.Fail("tokenizer.ggml.model", "unsupported tokenizer", std::string(kind),
-                  "gpt2 (byte-level BPE)");
-  }
-  BpeVocabulary vocabulary;
-  vocabulary.tokens = metadata.FindStrings("tokenizer.ggml.tokens").value();
-  if (const auto types = metadata.FindInts("tokenizer.ggml.token_type")) {
-    vocabulary.token_types.assign(types->begin(), types->end());
-  }
-  vocabulary.merges = metadata.FindStrings("tokenizer.ggml.merges").value_or(vocabulary.merges);
-  vocabulary.pre = metadata.FindString("tokenizer.ggml.pre").value_or("gpt-2");
-  vocabulary.bos = FindToken(metadata, "tokenizer.ggml.bos_token_id");
-  vocabulary.eos = FindToken(metadata, "tokenizer.ggml.eos_token_id");
-  vocabulary.eot = FindToken(metadata, "tokenizer.ggml.eot_token_id");
-  vocabulary.add_bos = metadata.FindBool("tokenizer.ggml.add_bos_token").value_or(false);
-  return MakeBpeTokenizer(vocabulary);
-}
-
-}  // namespace
-
 struct Model::Impl {
   explicit Impl(ModelFile file_in) : file(std::move(file_in)) {}
 
@@ -78,7 +45,7 @@ Model Model::FromFile(ModelFile file, const ModelOptions& options) {
   if (options.validate) impl->file.ValidateFinite();
   impl->info = MakeInfo(impl->file);
   if (const GgufFile* gguf = impl->file.gguf()) {
-    impl->tokenizer = MakeTokenizer(*gguf);
+    impl->tokenizer = LoadTokenizer(gguf->metadata());
     impl->chat_template = gguf->metadata().FindString("tokenizer.chat_template");
   }
   return Model(std::move(impl));

@@ -22,7 +22,7 @@ namespace spark {
 template <class Body>
 void ForEachSimdTarget(const Body& body) {
   struct Unpin {
-    ~Unpin() { PinSimdTarget("best"); }
+    ~Unpin() { PinSimdTarget("auto"); }
   } unpin;
   for (const std::string& target : SimdTargets()) {
     PinSimdTarget(target);

@@ -19,7 +19,7 @@ TEST_CASE("a SIMD target can be pinned by name, and released", "[simd]") {
   }
   PinSimdTarget("scalar");
   CHECK(CurrentSimdTarget() == targets.back());
-  PinSimdTarget("best");
+  PinSimdTarget("auto");
   CHECK(CurrentSimdTarget() == best);
 }
 

@@ -125,7 +125,7 @@ TEST_CASE("scores from the packed form are the authors', on every SIMD target", 
       CheckScores(*cpu, c, h, head, ratio, Recovery::kZero);
     });
   }
-  PinSimdTarget("best");
+  PinSimdTarget("auto");
 }
 
 TEST_CASE("reference scores are the authors'", "[oracle][spark]") {

@@ -46,14 +46,14 @@ std::string CurrentSimdTarget() { return hwy::TargetName(BestOf(Usable())); }
 
 void PinSimdTarget(std::string_view name) {
   const int64_t usable = UsableUnpinned();
-  int64_t chosen = EqualNames(name, "best") ? usable : 0;
+  int64_t chosen = EqualNames(name, "auto") ? usable : 0;
   for (int64_t rest = usable; rest != 0; rest &= rest - 1) {
     const int64_t target = BestOf(rest);
     const bool alias = (target & kNoVectors) != 0 && EqualNames(name, "scalar");
     if (alias || EqualNames(name, hwy::TargetName(target))) chosen = target;
   }
   if (chosen == 0) {
-    std::string allowed = "best";
+    std::string allowed = "auto";
     for (const std::string& target : SimdTargets()) allowed += ", " + target;
     throw UsageError("unknown SIMD target, or not supported by this machine",
                      {.found = std::string(name), .allowed = allowed + ", scalar"});
