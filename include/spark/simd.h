@@ -1,4 +1,5 @@
-// Which instruction set the CPU backend computes with.
+// Which SIMD instruction sets the kernels use: Highway picks the best one at run time, and a user
+// or a test may pin another.
 #ifndef SPARK_SIMD_H_
 #define SPARK_SIMD_H_
 
@@ -15,7 +16,8 @@ std::vector<std::string> SimdTargets();
 std::string CurrentSimdTarget();
 
 // Kernels use `name` from now on, in the whole process; "scalar" means the target without vectors,
-// "auto" the best one. Throws UsageError naming what is allowed. Not while a session computes.
+// "best" undoes pinning. Throws UsageError listing the allowed names. Not to be called while
+// kernels run.
 void PinSimdTarget(std::string_view name);
 
 }  // namespace spark
