@@ -59,6 +59,8 @@ class SparseKeyStore {
   const uint8_t* masks() const { return reinterpret_cast<const uint8_t*>(masks_.data()); }
   const uint8_t* signs() const { return reinterpret_cast<const uint8_t*>(signs_.data()); }
   const float* fill() const { return reinterpret_cast<const float*>(fill_.data()); }
+  const std::byte* scalars() const { return scalars_.data(); }
+  DType scalar_type() const { return value_type_ == DType::kF32 ? DType::kF32 : DType::kF16; }
   float Scalar(size_t t) const;
 
   void ReadRow(size_t t, float* out) const;  // out: [head_dim], the key as a score sees it

@@ -1,0 +1,175 @@
+#include "backend/cpu/attention.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "backend/cpu/parallel.h"
+
+namespace spark {
+namespace {
+
+// Below this many items of whole contexts, contexts are cut so that threads have something to
+// share. Not a function of the number of threads: results must not depend on it.
+constexpr size_t kEnoughItems = 32;
+constexpr size_t kMaxManyTokens = 512;
+
+size_t GatheredBytes(size_t head_dim) {
+  return RoundUp(kMaxQueryRows * (head_dim * sizeof(float) + sizeof(int32_t)), kAlignment);
+}
+
+}  // namespace
+
+KeyView ViewOf(const DenseStore& keys) {
+  return {.type = keys.type(), .head_dim = keys.dim(), .width = keys.dim(), .values = keys.data()};
+}
+
+KeyView ViewOf(const DroppedKeyStore& keys) {
+  return {.type = keys.rows().type(),
+          .head_dim = keys.head_dim(),
+          .width = keys.channels().size(),
+          .values = keys.rows().data(),
+          .channels = keys.channels().data()};
+}
+
+KeyView ViewOf(const SparseKeyStore& keys) {
+  const bool fill = keys.recovery() == Recovery::kMean;
+  return {.type = keys.value_type(),
+          .head_dim = keys.head_dim(),
+          .width = keys.n_kept(),
+          .values = keys.values(),
+          .masks = keys.masks(),
+          .signs = fill ? keys.signs() : nullptr,
+          .fill = keys.fill(),
+          .scalars = keys.scalars(),
+          .scalar_type = keys.scalar_type()};
+}
+
+size_t AttentionScratchBytes(size_t head_dim) {
+  const size_t padded = RoundUp(head_dim, 16);
+  const size_t few = kFewQueryRows * (kMaxFewTokens + padded) + kTokenTile * padded;
+  const size_t many =
+      kMaxQueryRows * (3 * padded + kTokenTile + 4) + 2 * (kTokenTile * padded + 32);
+  return std::max(few, many) * sizeof(float);
+}
+
+Attention::Attention(int threads)
+    : threads_(std::max(1, threads)), scratch_(static_cast<size_t>(threads_)) {}
+
+void Attention::PlanRuns(const HeadCache& head, size_t max_tokens) {
+  const auto add = [&](const KeyView& keys, const DenseStore& values, bool causal) {
+    for (size_t t = 0; t < values.size(); t += max_tokens) {
+      runs_.push_back(
+          {keys, values.type(), values.data(), t, std::min(max_tokens, values.size() - t), causal});
+    }
+  };
+  for (const Segment& segment : head.context) {
+    add(std::visit([](const auto& keys) { return ViewOf(keys); }, segment.keys), segment.values,
+        false);
+  }
+  add(ViewOf(head.tail.keys), head.tail.values, true);
+}
+
+void Attention::Plan(size_t n, size_t group, const LayerCache& layer) {
+  runs_.clear();
+  items_.clear();
+  tiles_.clear();
+  const size_t n_rows = n * group;
+  const bool few = n_rows <= kFewQueryRows;
+  const size_t n_tiles = CeilDiv(n_rows, kMaxQueryRows);
+  const bool cut = few || n_tiles * layer.heads().size() < kEnoughItems;
+  const size_t max_tokens = few ? kMaxFewTokens : cut ? kMaxManyTokens : SIZE_MAX / 2;
+
+  size_t place = 0;
+  for (size_t h = 0; h < layer.heads().size(); ++h) {
+    const size_t first_run = runs_.size();
+    PlanRuns(layer.heads()[h], max_tokens);
+    const size_t n_runs = runs_.size() - first_run;
+    const size_t runs_an_item = cut ? 1 : n_runs;
+    for (size_t row = 0; row < n_rows; row += kMaxQueryRows) {
+      const size_t rows = std::min(kMaxQueryRows, n_rows - row);
+      tiles_.push_back({items_.size(), n_runs / runs_an_item});
+      for (size_t run = 0; run < n_runs; run += runs_an_item) {
+        items_.push_back({h, row, rows, first_run + run, runs_an_item, place});
+        place += rows;
+      }
+    }
+  }
+  max_.resize(place);
+  sum_.resize(place);
+  values_.resize(place * layer.head_dim());
+}
+
+void Attention::RunItem(const Item& item, const float* q, size_t n, size_t n_heads,
+                        const LayerCache& layer, float scale, size_t thread) {
+  const size_t dim = layer.head_dim();
+  const size_t group = n_heads / layer.heads().size();
+  AlignedBytes& memory = scratch_[thread];
+  const size_t bytes = GatheredBytes(dim) + AttentionScratchBytes(dim);
+  if (memory.size() < bytes) memory.Resize(bytes);
+  auto* rows = reinterpret_cast<float*>(memory.data());
+  auto* limits = reinterpret_cast<int32_t*>(rows + kMaxQueryRows * dim);
+
+  const size_t before = layer.heads()[item.head].tail.size() - n;  // tail tokens before the queries
+  for (size_t i = 0; i < item.n_rows; ++i) {
+    const size_t token = (item.first_row + i) / group;
+    const size_t head = item.head * group + (item.first_row + i) % group;
+    std::copy_n(q + (token * n_heads + head) * dim, dim, rows + i * dim);
+    limits[i] = static_cast<int32_t>(before + token + 1);
+  }
+  const QueryTile queries{rows, item.n_rows, dim, limits, scale};
+  const Partial partial{&max_[item.place], &sum_[item.place], &values_[item.place * dim]};
+  std::byte* scratch = memory.data() + GatheredBytes(dim);
+  if (n * group <= kFewQueryRows) {
+    AttendFew(queries, runs_[item.first_run], scratch, partial);
+  } else {
+    AttendMany(queries, {&runs_[item.first_run], item.n_runs}, scratch, partial);
+  }
+}
+
+// out = Σ_i exp(max_i - max) values_i / Σ_i exp(max_i - max) sum_i, over a tile's items in order.
+void Attention::FoldTile(const Tile& tile, size_t n_heads, size_t group, size_t dim,
+                         float* out) const {
+  const Item* items = &items_[tile.first_item];
+  for (size_t r = 0; r < items->n_rows; ++r) {
+    float max = kMasked;
+    for (size_t i = 0; i < tile.n_items; ++i) max = std::max(max, max_[items[i].place + r]);
+    const size_t token = (items->first_row + r) / group;
+    const size_t head = items->head * group + (items->first_row + r) % group;
+    float* row = out + (token * n_heads + head) * dim;
+    std::fill_n(row, dim, 0.0f);
+    float sum = 0;
+    for (size_t i = 0; i < tile.n_items; ++i) {
+      const size_t place = items[i].place + r;
+      const float weight = std::exp(max_[place] - max);
+      sum += weight * sum_[place];
+      for (size_t j = 0; j < dim; ++j) row[j] += weight * values_[place * dim + j];
+    }
+    for (size_t j = 0; j < dim; ++j) row[j] /= sum;
+  }
+}
+
+void Attention::Attend(const float* q, size_t n, size_t n_heads, const LayerCache& layer,
+                       float scale, float* out) {
+  const size_t group = n_heads / layer.heads().size();
+  const size_t dim = layer.head_dim();
+  Plan(n, group, layer);
+  // Last items first: with a causal tail they are the longest.
+  ParallelFor(threads_, items_.size(), [&](size_t i, size_t thread) {
+    RunItem(items_[items_.size() - 1 - i], q, n, n_heads, layer, scale, thread);
+  });
+  const int fold_threads = n * group <= kFewQueryRows ? 1 : threads_;
+  ParallelFor(fold_threads, tiles_.size(),
+              [&](size_t t, size_t) { FoldTile(tiles_[t], n_heads, group, dim, out); });
+}
+
+void Attention::Scores(const float* q, size_t group, const KeyStore& keys, float* scores) {
+  const KeyView view = std::visit([](const auto& store) { return ViewOf(store); }, keys);
+  const size_t n = Size(keys);
+  AlignedBytes scratch(AttentionScratchBytes(view.head_dim));
+  for (size_t r = 0; r < group; r += kFewQueryRows) {
+    ScoreRows(view, 0, n, q + r * view.head_dim, std::min(kFewQueryRows, group - r), scores + r * n,
+              n, scratch.data());
+  }
+}
+
+}  // namespace spark

@@ -1,0 +1,57 @@
+// Grouped-query attention over a layer's cache: cuts the work into items, shares them among
+// threads, and folds their partial results in a fixed order.
+#ifndef SPARK_BACKEND_CPU_ATTENTION_H_
+#define SPARK_BACKEND_CPU_ATTENTION_H_
+
+#include <cstddef>
+#include <vector>
+
+#include "backend/cpu/attention_kernels.h"
+#include "base/aligned.h"
+#include "kv/kv_cache.h"
+
+namespace spark {
+
+class Attention {
+ public:
+  explicit Attention(int threads);
+
+  // As Backend::Attend() and Backend::Scores().
+  void Attend(const float* q, size_t n, size_t n_heads, const LayerCache& layer, float scale,
+              float* out);
+  void Scores(const float* q, size_t group, const KeyStore& keys, float* scores);
+
+ private:
+  // Some query rows of a KV head against some of its tokens. Rows are numbered
+  // token * group + head in group.
+  struct Item {
+    size_t head;
+    size_t first_row;
+    size_t n_rows;
+    size_t first_run;  // in runs_
+    size_t n_runs;
+    size_t place;  // of the partial result: row `place` of partials_
+  };
+  // A tile of query rows, and the items whose partial results make up its output.
+  struct Tile {
+    size_t first_item;
+    size_t n_items;
+  };
+
+  void PlanRuns(const HeadCache& head, size_t max_tokens);
+  void Plan(size_t n, size_t group, const LayerCache& layer);
+  void RunItem(const Item& item, const float* q, size_t n, size_t n_heads, const LayerCache& layer,
+               float scale, size_t thread);
+  void FoldTile(const Tile& tile, size_t n_heads, size_t group, size_t dim, float* out) const;
+
+  int threads_;
+  std::vector<TokenRun> runs_;
+  std::vector<Item> items_;
+  std::vector<Tile> tiles_;
+  std::vector<float> max_, sum_, values_;  // partial results: [rows], [rows], [rows, D]
+  std::vector<AlignedBytes> scratch_;      // one a thread
+};
+
+}  // namespace spark
+
+#endif  // SPARK_BACKEND_CPU_ATTENTION_H_

@@ -1,0 +1,88 @@
+// What the attention kernels are given, and the kernels. All of them compute a partial attention:
+// the softmax-weighted sum of values over some tokens, with the maximum and the sum that are needed
+// to put partial results together (online softmax).
+#ifndef SPARK_BACKEND_CPU_ATTENTION_KERNELS_H_
+#define SPARK_BACKEND_CPU_ATTENTION_KERNELS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "base/dtype.h"
+#include "kv/kv_cache.h"
+
+namespace spark {
+
+// Keys of a store, without its type.
+struct KeyView {
+  DType type;               // of stored values
+  size_t head_dim;          // D
+  size_t width;             // stored values a token: D, or T of a sparse or dropped store
+  const std::byte* values;  // [n, width]
+
+  const uint16_t* channels = nullptr;  // dropped store: [width], channel of each value
+
+  const uint8_t* masks = nullptr;  // sparse store, see kv/sparse_store.h
+  const uint8_t* signs = nullptr;  // null: pruned channels are 0
+  const float* fill = nullptr;
+  const std::byte* scalars = nullptr;
+  DType scalar_type = DType::kF32;
+};
+KeyView ViewOf(const DenseStore& keys);
+KeyView ViewOf(const DroppedKeyStore& keys);
+KeyView ViewOf(const SparseKeyStore& keys);
+
+// Tokens [first, first + count) of a segment or of the tail.
+struct TokenRun {
+  KeyView keys;
+  DType value_type;
+  const std::byte* values;  // [n, D]
+  size_t first;
+  size_t count;
+  bool causal;  // the tail: a query sees only its tokens below a limit
+};
+
+// Query rows that share a KV head, at most kMaxQueryRows.
+struct QueryTile {
+  const float* q;  // [n_rows, D]
+  size_t n_rows;
+  size_t head_dim;
+  const int32_t* limits;  // [n_rows] row r sees tokens [0, limits[r]) of the tail
+  float scale;
+};
+
+// Scores that count as masked: below any real score, but finite, so that differences of two
+// of them are no NaN. A partial result of masked tokens only has this maximum; its weight beside
+// one with a real token is exp(kMasked - real) = 0, whatever its sum and values are.
+inline constexpr float kMasked = -1e38f;
+
+struct Partial {
+  float* max;     // [n_rows] largest scaled score
+  float* sum;     // [n_rows] Σ_t exp(score - max)
+  float* values;  // [n_rows, D] Σ_t exp(score - max) v[t]
+};
+
+inline constexpr size_t kFewQueryRows = 8;    // up to this many, AttendFew() is faster
+inline constexpr size_t kMaxQueryRows = 64;   // of a tile
+inline constexpr size_t kTokenTile = 64;      // tokens that are expanded at a time
+inline constexpr size_t kMaxFewTokens = 256;  // of a run given to AttendFew()
+
+// Bytes of scratch memory, 64-byte aligned, that each of the kernels below may use.
+size_t AttentionScratchBytes(size_t head_dim);
+
+// Unscaled scores of tokens [first, first + count). q: [n_rows, D], row r's scores at
+// scores + r * stride. n_rows <= kFewQueryRows.
+void ScoreRows(const KeyView& keys, size_t first, size_t count, const float* q, size_t n_rows,
+               float* scores, size_t stride, std::byte* scratch);
+
+// Vectors along channels; at most kFewQueryRows rows and kMaxFewTokens tokens.
+void AttendFew(const QueryTile& queries, const TokenRun& run, std::byte* scratch,
+               const Partial& out);
+
+// Vectors along query rows; any number of tokens, expanded kTokenTile at a time.
+void AttendMany(const QueryTile& queries, std::span<const TokenRun> runs, std::byte* scratch,
+                const Partial& out);
+
+}  // namespace spark
+
+#endif  // SPARK_BACKEND_CPU_ATTENTION_KERNELS_H_

@@ -1,0 +1,84 @@
+#include "backend/cpu/cpu_backend.h"
+
+#include <algorithm>
+
+#include "backend/cpu/elementwise.h"
+#include "backend/cpu/parallel.h"
+
+namespace spark {
+namespace {
+
+// Waking threads costs some microseconds, in which one thread handles about this many elements.
+constexpr size_t kWorthThreads = 16384;
+constexpr size_t kChunk = 4096;  // elements of a long row that a thread takes at a time
+
+}  // namespace
+
+CpuBackend::CpuBackend(const CpuOptions& options)
+    : threads_(std::max(1, options.threads)), matmul_(options), attention_(threads_) {}
+
+int CpuBackend::ThreadsFor(size_t elements) const {
+  return elements < kWorthThreads ? 1 : threads_;
+}
+
+void CpuBackend::Embed(const Weight& table, std::span<const int32_t> ids, float* out) {
+  matmul_.Embed(table, ids, out);
+}
+
+void CpuBackend::RmsNorm(const float* x, size_t n, std::span<const float> weight, float eps,
+                         float* out) {
+  const size_t dim = weight.size();
+  ParallelFor(ThreadsFor(n * dim), n, [&](size_t i, size_t) {
+    NormRow(x + i * dim, weight.data(), dim, eps, out + i * dim);
+  });
+}
+
+void CpuBackend::MatMul(const float* x, size_t n, const Weight& w, float* out) {
+  matmul_.Run(x, n, w, out);
+}
+
+void CpuBackend::Rope(float* x, size_t n, size_t n_heads, size_t head_dim,
+                      const RopeAngles& angles) {
+  const size_t pairs = angles.dim / 2;
+  ParallelFor(ThreadsFor(n * n_heads * head_dim), n, [&](size_t i, size_t) {
+    const float* cos = angles.cos.data() + i * pairs;
+    const float* sin = angles.sin.data() + i * pairs;
+    for (size_t h = 0; h < n_heads; ++h) {
+      float* head = x + (i * n_heads + h) * head_dim;
+      if (angles.interleaved) {
+        RotatePairs(head, cos, sin, pairs);
+      } else {
+        RotateHalves(head, head + pairs, cos, sin, pairs);
+      }
+    }
+  });
+}
+
+void CpuBackend::SwiGlu(float* gate, const float* up, size_t count) {
+  ParallelFor(ThreadsFor(count), CeilDiv(count, kChunk), [&](size_t i, size_t) {
+    const size_t first = i * kChunk;
+    SwiGluRow(gate + first, up + first, std::min(kChunk, count - first));
+  });
+}
+
+void CpuBackend::Add(float* x, const float* y, size_t count) {
+  ParallelFor(ThreadsFor(count), CeilDiv(count, kChunk), [&](size_t i, size_t) {
+    const size_t first = i * kChunk;
+    AddRow(x + first, y + first, std::min(kChunk, count - first));
+  });
+}
+
+void CpuBackend::Scores(const float* q, size_t group, const KeyStore& keys, float* scores) {
+  attention_.Scores(q, group, keys, scores);
+}
+
+void CpuBackend::Attend(const float* q, size_t n, size_t n_heads, const LayerCache& layer,
+                        float scale, float* out) {
+  attention_.Attend(q, n, n_heads, layer, scale, out);
+}
+
+std::unique_ptr<Backend> MakeCpuBackend(const CpuOptions& options) {
+  return std::make_unique<CpuBackend>(options);
+}
+
+}  // namespace spark

@@ -1,0 +1,38 @@
+// The backend that every machine has: Highway kernels, OpenMP threads.
+#ifndef SPARK_BACKEND_CPU_CPU_BACKEND_H_
+#define SPARK_BACKEND_CPU_CPU_BACKEND_H_
+
+#include "backend/backend.h"
+#include "backend/cpu/attention.h"
+#include "backend/cpu/matmul.h"
+
+namespace spark {
+
+class CpuBackend : public Backend {
+ public:
+  explicit CpuBackend(const CpuOptions& options);
+
+  std::string_view name() const override { return "cpu"; }
+  void Embed(const Weight& table, std::span<const int32_t> ids, float* out) override;
+  void RmsNorm(const float* x, size_t n, std::span<const float> weight, float eps,
+               float* out) override;
+  void MatMul(const float* x, size_t n, const Weight& w, float* out) override;
+  void Rope(float* x, size_t n, size_t n_heads, size_t head_dim, const RopeAngles& angles) override;
+  void SwiGlu(float* gate, const float* up, size_t count) override;
+  void Add(float* x, const float* y, size_t count) override;
+  void Scores(const float* q, size_t group, const KeyStore& keys, float* scores) override;
+  void Attend(const float* q, size_t n, size_t n_heads, const LayerCache& layer, float scale,
+              float* out) override;
+
+ private:
+  // Threads for an operation that touches `elements` floats once.
+  int ThreadsFor(size_t elements) const;
+
+  int threads_;
+  spark::MatMul matmul_;
+  Attention attention_;
+};
+
+}  // namespace spark
+
+#endif  // SPARK_BACKEND_CPU_CPU_BACKEND_H_

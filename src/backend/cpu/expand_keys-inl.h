@@ -1,0 +1,111 @@
+// A few tokens' keys as plain f32 rows, from the packed form.
+#if defined(SPARK_BACKEND_CPU_EXPAND_KEYS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef SPARK_BACKEND_CPU_EXPAND_KEYS_INL_H_
+#undef SPARK_BACKEND_CPU_EXPAND_KEYS_INL_H_
+#else
+#define SPARK_BACKEND_CPU_EXPAND_KEYS_INL_H_
+#endif
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "backend/cpu/attention_kernels.h"
+#include "backend/cpu/lanes-inl.h"
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace spark::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// [n] stored floats to f32. Reads whole vectors: a store has kReadSlack bytes behind its end, and
+// so must `out` have room for them.
+template <class T>
+HWY_INLINE void ExpandFloats(const T* in, size_t n, float* HWY_RESTRICT out) {
+  const FloatTag df;
+  for (size_t i = 0; i < n; i += hn::Lanes(df)) {
+    hn::StoreU(LoadFloats(df, in + i), df, out + i);
+  }
+}
+
+// Bits [j, j + n) of a mask row, n <= 16. Reads up to three bytes behind the row.
+HWY_INLINE uint32_t BitsAt(const uint8_t* row, size_t j, size_t n) {
+  uint32_t bits;
+  std::memcpy(&bits, row + j / 8, sizeof(bits));
+  return (bits >> (j % 8)) & ((uint32_t{1} << n) - 1);
+}
+
+template <class D>
+HWY_INLINE hn::Mask<D> MaskOfBits(D d, uint32_t bits) {
+  uint8_t bytes[8] = {};
+  std::memcpy(bytes, &bits, sizeof(bits));
+  return hn::LoadMaskBits(d, bytes);
+}
+
+// Lane i: the next value of `kept` if bit i is set, else 0.
+HWY_INLINE FloatVec LoadKept(uint32_t bits, const float* kept) {
+  const FloatTag df;
+  return hn::LoadExpand(MaskOfBits(df, bits), df, kept);
+}
+template <class Half>
+HWY_INLINE FloatVec LoadKept(uint32_t bits, const Half* kept) {
+  const FloatTag df;
+  const hn::Rebind<uint16_t, FloatTag> du;
+  const hn::Rebind<Half, FloatTag> dh;
+  const auto lanes =
+      hn::LoadExpand(MaskOfBits(du, bits), du, reinterpret_cast<const uint16_t*>(kept));
+  return hn::PromoteTo(df, hn::BitCast(dh, lanes));
+}
+
+// k̂ of one token (spark.md §3): kept channels as stored, the others ±scalar * fill. kFill: whether
+// there is such a recovery. key: [D rounded up to 16]
+template <bool kFill, class T>
+HWY_INLINE void ExpandSparseKey(const KeyView& keys, size_t t, const T* kept, float scalar,
+                                float* HWY_RESTRICT key) {
+  const FloatTag df;
+  const size_t lanes = hn::Lanes(df);
+  const size_t row_bytes = MaskBytes(keys.head_dim);
+  const uint8_t* mask = keys.masks + t * row_bytes;
+  const uint8_t* sign = kFill ? keys.signs + t * row_bytes : nullptr;
+  const FloatVec unit = hn::Set(df, scalar);
+  for (size_t j = 0; j < keys.head_dim; j += lanes) {
+    const uint32_t bits = BitsAt(mask, j, HWY_MIN(lanes, keys.head_dim - j));
+    FloatVec k = LoadKept(bits, kept);
+    kept += hwy::PopCount(uint64_t{bits});
+    if constexpr (kFill) {
+      const FloatVec fill = hn::Mul(unit, hn::LoadU(df, keys.fill + j));
+      const auto positive = MaskOfBits(df, BitsAt(sign, j, lanes));
+      const FloatVec recovered = hn::IfThenElse(positive, fill, hn::Neg(fill));
+      k = hn::IfThenElse(MaskOfBits(df, bits), k, recovered);
+    }
+    hn::StoreU(k, df, key + j);
+  }
+}
+
+// Tokens [first, first + count), count <= kTokenTile. rows: [count, stride], stride = D rounded up
+// to 16.
+template <class T>
+HWY_INLINE void ExpandSparseKeys(const KeyView& keys, const T* values, size_t first, size_t count,
+                                 float* HWY_RESTRICT rows, size_t stride) {
+  const T* kept = values + first * keys.width;
+  if (keys.signs == nullptr) {
+    for (size_t i = 0; i < count; ++i) {
+      ExpandSparseKey<false>(keys, first + i, kept + i * keys.width, 0, rows + i * stride);
+    }
+    return;
+  }
+  HWY_ALIGN float scalars[kTokenTile + 16];
+  if (keys.scalar_type == DType::kF16) {
+    ExpandFloats(reinterpret_cast<const hwy::float16_t*>(keys.scalars) + first, count, scalars);
+  } else {
+    ExpandFloats(reinterpret_cast<const float*>(keys.scalars) + first, count, scalars);
+  }
+  for (size_t i = 0; i < count; ++i) {
+    ExpandSparseKey<true>(keys, first + i, kept + i * keys.width, scalars[i], rows + i * stride);
+  }
+}
+
+}  // namespace spark::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // SPARK_BACKEND_CPU_EXPAND_KEYS_INL_H_

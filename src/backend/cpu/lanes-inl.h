@@ -1,0 +1,93 @@
+// Per-target building blocks that several kernels share: loads of stored floats as f32 lanes, sums.
+// Included by foreach_target modules only, hence the toggled include guard.
+#if defined(SPARK_BACKEND_CPU_LANES_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef SPARK_BACKEND_CPU_LANES_INL_H_
+#undef SPARK_BACKEND_CPU_LANES_INL_H_
+#else
+#define SPARK_BACKEND_CPU_LANES_INL_H_
+#endif
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/dtype.h"
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace spark::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// At most 16 lanes on every target, so that blocks of 16 and 32 elements hold whole vectors.
+using FloatTag = hn::CappedTag<float, 16>;
+using FloatVec = hn::Vec<FloatTag>;
+
+// Calls body(pointer to float | hwy::float16_t | hwy::bfloat16_t) for bytes of a plain float type.
+template <class Body>
+HWY_INLINE void WithFloatType(DType type, const std::byte* bytes, const Body& body) {
+  if (type == DType::kF16) {
+    body(reinterpret_cast<const hwy::float16_t*>(bytes));
+  } else if (type == DType::kBF16) {
+    body(reinterpret_cast<const hwy::bfloat16_t*>(bytes));
+  } else {
+    body(reinterpret_cast<const float*>(bytes));
+  }
+}
+
+// Lanes(df) floats from `p`, which needs no alignment.
+template <class DF>
+HWY_INLINE hn::Vec<DF> LoadFloats(DF df, const float* p) {
+  return hn::LoadU(df, p);
+}
+template <class DF, class Half>
+HWY_INLINE hn::Vec<DF> LoadFloats(DF df, const Half* p) {
+  const hn::Rebind<Half, DF> dh;
+  const hn::Rebind<uint16_t, DF> du;
+  return hn::PromoteTo(df, hn::BitCast(dh, hn::LoadU(du, reinterpret_cast<const uint16_t*>(p))));
+}
+
+// The same for the first n lanes; the others are 0 and their memory is not touched.
+template <class DF>
+HWY_INLINE hn::Vec<DF> LoadFloatsN(DF df, const float* p, size_t n) {
+  return hn::LoadN(df, p, n);
+}
+template <class DF, class Half>
+HWY_INLINE hn::Vec<DF> LoadFloatsN(DF df, const Half* p, size_t n) {
+  const hn::Rebind<Half, DF> dh;
+  const hn::Rebind<uint16_t, DF> du;
+  return hn::PromoteTo(df, hn::BitCast(dh, hn::LoadN(du, reinterpret_cast<const uint16_t*>(p), n)));
+}
+
+// out[i] = the sum of the lanes of vector i.
+template <class DF, class V = hn::Vec<DF>>
+HWY_INLINE void Sum4(DF df, V v0, V v1, V v2, V v3, float* out) {
+#if HWY_TARGET == HWY_SCALAR || HWY_HAVE_SCALABLE
+  out[0] = hn::ReduceSum(df, v0);
+  out[1] = hn::ReduceSum(df, v1);
+  out[2] = hn::ReduceSum(df, v2);
+  out[3] = hn::ReduceSum(df, v3);
+#else
+  // Every 128-bit block: one lane of each vector, by adding and interleaving twice.
+  const hn::Repartition<uint64_t, DF> d64;
+  const V v01 = hn::Add(hn::InterleaveLower(df, v0, v1), hn::InterleaveUpper(df, v0, v1));
+  const V v23 = hn::Add(hn::InterleaveLower(df, v2, v3), hn::InterleaveUpper(df, v2, v3));
+  const auto lo = hn::InterleaveLower(d64, hn::BitCast(d64, v01), hn::BitCast(d64, v23));
+  const auto hi = hn::InterleaveUpper(d64, hn::BitCast(d64, v01), hn::BitCast(d64, v23));
+  const V blocks = hn::Add(hn::BitCast(df, lo), hn::BitCast(df, hi));
+  constexpr size_t kLanes = HWY_MAX_LANES_D(DF);
+  const hn::Half<DF> dh;
+  if constexpr (kLanes == 16) {
+    const hn::Half<decltype(dh)> d4;
+    const auto half = hn::Add(hn::LowerHalf(dh, blocks), hn::UpperHalf(dh, blocks));
+    hn::StoreU(hn::Add(hn::LowerHalf(d4, half), hn::UpperHalf(d4, half)), d4, out);
+  } else if constexpr (kLanes == 8) {
+    hn::StoreU(hn::Add(hn::LowerHalf(dh, blocks), hn::UpperHalf(dh, blocks)), dh, out);
+  } else {
+    hn::StoreU(blocks, df, out);
+  }
+#endif
+}
+
+}  // namespace spark::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // SPARK_BACKEND_CPU_LANES_INL_H_

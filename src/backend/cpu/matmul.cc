@@ -1,0 +1,146 @@
+#include "backend/cpu/matmul.h"
+
+#include <algorithm>
+
+#include "backend/cpu/float_matmul.h"
+#include "backend/cpu/int_matmul.h"
+#include "backend/cpu/parallel.h"
+#include "backend/cpu/unpack.h"
+
+namespace spark {
+namespace {
+
+// Up to this many activation rows, dot products beat panels: a panel costs as much for one row as
+// for 16.
+constexpr size_t kFewRows = 3;
+// Weight rows that a thread takes at a time, a multiple of 4: unpacked, 16 rows of 1536 are 24 KB
+// (96 KB in f32).
+constexpr size_t kTileRows = 16;
+// Activation rows of one pass over the weights: their panels should stay in the L2 or L3 cache.
+constexpr size_t kPassRows = 512;
+
+}  // namespace
+
+MatMul::MatMul(const CpuOptions& options)
+    : threads_(std::max(1, options.threads)),
+      compute_f32_(options.compute_f32),
+      scratch_(static_cast<size_t>(threads_)) {}
+
+std::byte* MatMul::ThreadScratch(size_t thread, size_t bytes) {
+  AlignedBytes& scratch = scratch_[thread];
+  if (scratch.size() < bytes) scratch.Resize(bytes);
+  return scratch.data();
+}
+
+void MatMul::Run(const float* x, size_t n, const Weight& w, float* out) {
+  const bool integers = IsQuantized(w.type) && !compute_f32_;
+  if (n <= kFewRows) {
+    integers ? RunFewInt(x, n, w, out) : RunFewFloat(x, n, w, out);
+    return;
+  }
+  for (size_t i = 0; i < n; i += kPassRows) {
+    const size_t rows = std::min(kPassRows, n - i);
+    const float* xi = x + i * w.cols;
+    float* outi = out + i * w.rows;
+    integers ? RunManyInt(xi, rows, w, outi) : RunManyFloat(xi, rows, w, outi);
+  }
+}
+
+void MatMul::RunFewInt(const float* x, size_t n, const Weight& w, float* out) {
+  const size_t group = GroupSize(w.type);
+  const size_t row_bytes = RoundUp(QuantizedBytes(w.cols, group), kAlignment);
+  activations_.Resize(std::max(activations_.size(), n * row_bytes));
+  const auto row = [&](size_t m) {
+    return QuantizedAt(w.cols, group, 1, activations_.data() + m * row_bytes);
+  };
+  for (size_t m = 0; m < n; ++m) QuantizeRow(x + m * w.cols, w.cols, group, row(m));
+
+  ParallelFor(threads_, CeilDiv(w.rows, kTileRows), [&](size_t tile, size_t thread) {
+    const size_t first = tile * kTileRows;
+    const size_t count = std::min(kTileRows, w.rows - first);
+    std::byte* place = ThreadScratch(thread, UnpackedBytes(w, kTileRows));
+    const UnpackedRows rows = UnpackedAt(w, kTileRows, place);
+    UnpackRows(w, first, count, rows);
+    for (size_t m = 0; m < n; ++m)
+      IntDotRows(w.type, rows, count, row(m), out + m * w.rows + first);
+  });
+}
+
+void MatMul::RunManyInt(const float* x, size_t n, const Weight& w, float* out) {
+  const size_t group = GroupSize(w.type);
+  const size_t lanes = IntPanelLanes();
+  const size_t row_bytes = QuantizedBytes(w.cols, group);
+  const size_t panel_bytes = RoundUp(row_bytes * lanes, kAlignment);
+  const size_t n_panels = CeilDiv(n, lanes);
+  activations_.Resize(std::max(activations_.size(), n_panels * panel_bytes));
+  std::byte* panels = activations_.data();
+  ParallelFor(threads_, n_panels, [&](size_t p, size_t thread) {
+    const QuantizedRow row = QuantizedAt(w.cols, group, 1, ThreadScratch(thread, row_bytes));
+    QuantizePanel(x + p * lanes * w.cols, std::min(lanes, n - p * lanes), w.cols, group, row,
+                  QuantizedAt(w.cols, group, lanes, panels + p * panel_bytes));
+  });
+
+  const IntPanels activations{QuantizedAt(w.cols, group, lanes, panels), panel_bytes, n};
+  ParallelFor(threads_, CeilDiv(w.rows, kTileRows), [&](size_t tile, size_t thread) {
+    const size_t first = tile * kTileRows;
+    const size_t count = std::min(kTileRows, w.rows - first);
+    std::byte* place = ThreadScratch(thread, UnpackedBytes(w, kTileRows));
+    const UnpackedRows rows = UnpackedAt(w, kTileRows, place);
+    UnpackRows(w, first, count, rows);
+    IntPanelProduct(w.type, rows, count, activations, out + first, w.rows);
+  });
+}
+
+void MatMul::RunFewFloat(const float* x, size_t n, const Weight& w, float* out) {
+  const bool quantized = IsQuantized(w.type);
+  const size_t row_bytes = w.cols * Traits(w.type).block_bytes;  // of a float type
+  const size_t unpacked = quantized ? UnpackedBytes(w, 1) : 0;
+  ParallelFor(threads_, CeilDiv(w.rows, kTileRows), [&](size_t tile, size_t thread) {
+    const size_t first = tile * kTileRows;
+    const size_t count = std::min(kTileRows, w.rows - first);
+    if (!quantized) {
+      FloatDotRows(w.type, w.data + first * row_bytes, count, w.cols, x, n, out + first, w.rows);
+      return;
+    }
+    std::byte* place = ThreadScratch(thread, kTileRows * w.cols * sizeof(float) + unpacked);
+    auto* rows = reinterpret_cast<float*>(place);
+    const UnpackedRows one = UnpackedAt(w, 1, place + kTileRows * w.cols * sizeof(float));
+    for (size_t i = 0; i < count; ++i) DequantizeWeightRow(w, first + i, one, rows + i * w.cols);
+    FloatDotRows(DType::kF32, place, count, w.cols, x, n, out + first, w.rows);
+  });
+}
+
+void MatMul::RunManyFloat(const float* x, size_t n, const Weight& w, float* out) {
+  const size_t lanes = FloatPanelLanes();
+  const size_t n_panels = CeilDiv(n, lanes);
+  const size_t panel_floats = lanes * w.cols;
+  activations_.Resize(std::max(activations_.size(), n_panels * panel_floats * sizeof(float)));
+  auto* panels = reinterpret_cast<float*>(activations_.data());
+  ParallelFor(threads_, n_panels, [&](size_t p, size_t) {
+    PackFloatPanel(x + p * panel_floats, std::min(lanes, n - p * lanes), w.cols,
+                   panels + p * panel_floats);
+  });
+
+  const size_t unpacked = IsQuantized(w.type) ? UnpackedBytes(w, 1) : 0;
+  const size_t tile_bytes = kTileRows * w.cols * sizeof(float);
+  ParallelFor(threads_, CeilDiv(w.rows, kTileRows), [&](size_t tile, size_t thread) {
+    const size_t first = tile * kTileRows;
+    const size_t count = std::min(kTileRows, w.rows - first);
+    std::byte* place = ThreadScratch(thread, tile_bytes + unpacked);
+    auto* rows = reinterpret_cast<float*>(place);
+    const UnpackedRows one = unpacked > 0 ? UnpackedAt(w, 1, place + tile_bytes) : UnpackedRows{};
+    for (size_t i = 0; i < count; ++i) DequantizeWeightRow(w, first + i, one, rows + i * w.cols);
+    FloatPanelProduct(rows, count, w.cols, panels, n, out + first, w.rows);
+  });
+}
+
+void MatMul::Embed(const Weight& table, std::span<const int32_t> ids, float* out) {
+  const size_t unpacked = IsQuantized(table.type) ? UnpackedBytes(table, 1) : 0;
+  std::byte* place = ThreadScratch(0, unpacked);
+  const UnpackedRows one = unpacked > 0 ? UnpackedAt(table, 1, place) : UnpackedRows{};
+  for (size_t i = 0; i < ids.size(); ++i) {
+    DequantizeWeightRow(table, static_cast<size_t>(ids[i]), one, out + i * table.cols);
+  }
+}
+
+}  // namespace spark

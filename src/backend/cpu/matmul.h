@@ -1,0 +1,39 @@
+// y = x Wᵀ for weights of every type: chooses the arithmetic and the shape, and shares the work
+// among threads.
+#ifndef SPARK_BACKEND_CPU_MATMUL_H_
+#define SPARK_BACKEND_CPU_MATMUL_H_
+
+#include <cstddef>
+#include <vector>
+
+#include "backend/backend.h"
+#include "base/aligned.h"
+
+namespace spark {
+
+class MatMul {
+ public:
+  explicit MatMul(const CpuOptions& options);
+
+  // x: [n, w.cols], out: [n, w.rows]
+  void Run(const float* x, size_t n, const Weight& w, float* out);
+  // out: [ids.size(), table.cols]
+  void Embed(const Weight& table, std::span<const int32_t> ids, float* out);
+
+ private:
+  void RunFewInt(const float* x, size_t n, const Weight& w, float* out);
+  void RunManyInt(const float* x, size_t n, const Weight& w, float* out);
+  void RunFewFloat(const float* x, size_t n, const Weight& w, float* out);
+  void RunManyFloat(const float* x, size_t n, const Weight& w, float* out);
+
+  std::byte* ThreadScratch(size_t thread, size_t bytes);
+
+  int threads_;
+  bool compute_f32_;
+  AlignedBytes activations_;           // quantised rows or packed panels of a call
+  std::vector<AlignedBytes> scratch_;  // one a thread: unpacked weight rows
+};
+
+}  // namespace spark
+
+#endif  // SPARK_BACKEND_CPU_MATMUL_H_
