@@ -25,7 +25,7 @@ FlagParser::FlagParser(const std::string& name, const std::string& description,
                        const std::string& footer)
     : app_(description, name) {
   app_.footer(footer);
-  app_.set_help_flag("-h,--help", "print this and stop")->group("Information");
+  app_.set_help_flag();  // Parse() adds it, so that its group is not the first one
   app_.get_formatter()->column_width(36);
 }
 
@@ -128,6 +128,7 @@ bool FlagParser::TakesValue(const std::string& name) const {
 }
 
 std::optional<std::string> FlagParser::Parse(int argc, const char* const* argv) {
+  app_.set_help_flag("-h,--help", "print this and stop")->group("Information");
   std::vector<std::string> args =
       NormaliseArguments({argv + std::min(argc, 1), argv + argc}, aliases_,
                          [this](const std::string& name) { return TakesValue(name); });

@@ -31,16 +31,11 @@ void AddPromptFlags(FlagParser& parser, GenerateFlags& flags) {
   parser.Group("Model and prompt");
   parser.Text("-m,--model", flags.model,
               ".gguf, .safetensors, or a folder with config.json (default: the model inside)");
-  auto* prompt = parser.Text("-p,--prompt", flags.prompt, "the context (default: stdin)");
-  auto* file = parser.Text("-f,--file", flags.file,
-                           "read it from a file; one line break at its end is dropped");
-  auto* ids = parser.Text("--prompt-ids", flags.prompt_ids, "give it as token ids: 1,2,3");
-  prompt->excludes(file)->excludes(ids);
-  file->excludes(ids);
-  auto* question = parser.List("-q,--question", flags.questions, "a question about it; repeatable");
-  auto* question_ids =
-      parser.List("--question-ids", flags.question_ids, "a question as token ids; repeatable");
-  question->excludes(question_ids);
+  parser.Text("-p,--prompt", flags.prompt, "the context (default: stdin)");
+  parser.Text("-f,--file", flags.file, "read it from a file; one line break at its end is dropped");
+  parser.Text("--prompt-ids", flags.prompt_ids, "give it as token ids: 1,2,3");
+  parser.List("-q,--question", flags.questions, "a question about it; repeatable");
+  parser.List("--question-ids", flags.question_ids, "a question as token ids; repeatable");
   parser.Switch("-e,--escape", flags.escape,
                 "process \\n, \\t, \\xHH, … in -p, -q, --system-prompt and --stop");
 }
@@ -74,16 +69,23 @@ void AddChatFlags(FlagParser& parser, GenerateFlags& flags) {
   parser.Switch("--conversation", flags.conversation,
                 "read a user's turns from stdin, a line each; the first one is the context");
   parser.Text("--system-prompt", flags.system_prompt, "what the model is told first");
-  auto* format = parser.Text("--chat-template", flags.chat_template,
-                             "chatml, llama3, or a file with a template (default: the model's)");
-  auto* none =
-      parser.Switch("--no-chat-template", flags.no_chat_template, "take every text as it is");
-  none->excludes(format);
+  parser.Text("--chat-template", flags.chat_template,
+              "chatml, llama3, or a file with a template (default: the model's)");
+  parser.Switch("--no-chat-template", flags.no_chat_template, "take every text as it is");
 }
 
 void CheckTogether(const GenerateFlags& flags) {
-  if (!flags.conversation) return;
-  if (!flags.questions.empty() || !flags.question_ids.empty() || flags.logits_out) {
+  if (flags.prompt.has_value() + flags.file.has_value() + flags.prompt_ids.has_value() > 1) {
+    throw UsageError("only one of --prompt, --file and --prompt-ids can be given");
+  }
+  if (!flags.questions.empty() && !flags.question_ids.empty()) {
+    throw UsageError("only one of --question and --question-ids can be given");
+  }
+  if (flags.chat_template && flags.no_chat_template) {
+    throw UsageError("only one of --chat-template and --no-chat-template can be given");
+  }
+  const bool asked = !flags.questions.empty() || !flags.question_ids.empty();
+  if (flags.conversation && (asked || flags.logits_out)) {
     throw UsageError("--conversation takes neither questions nor --logits-out");
   }
 }

@@ -61,8 +61,8 @@ Model LoadModel(const GenerateFlags& flags) {
 
 void PrintStatistics(const GenerateFlags& flags, Statistics statistics) {
   statistics.version = VersionText();
-  if (flags.stats == "text") std::fputs(("\n" + ToText(statistics)).c_str(), stderr);
-  if (flags.stats == "json") std::fputs((ToJson(statistics) + "\n").c_str(), stderr);
+  if (flags.stats == "text") std::fputs(fmt::format("\n{}", ToText(statistics)).c_str(), stderr);
+  if (flags.stats == "json") std::fputs(fmt::format("{}\n", ToJson(statistics)).c_str(), stderr);
 }
 
 int Run(int argc, const char* const* argv) {

@@ -1,5 +1,7 @@
 #include "spark/generation.h"
 
+#include <fmt/format.h>
+
 #include <chrono>
 #include <cmath>
 #include <limits>
@@ -27,7 +29,7 @@ class TextOutput {
 
   void Push(TokenId id) {
     if (tokenizer_ == nullptr) {
-      Show((text_.empty() ? "" : " ") + std::to_string(id));
+      Show(fmt::format("{}{}", text_.empty() ? "" : " ", id));
     } else if (!tokenizer_->IsControl(id)) {
       Show(filter_.Push(decoder_->Push(id)));
     }
