@@ -8,7 +8,7 @@
 #include "backend/backend.h"
 #include "compress/think.h"
 #include "spark/simd.h"
-#include "support/oracle.h"
+#include "tests/support/oracle.h"
 
 namespace spark {
 namespace {

@@ -8,7 +8,7 @@
 #include <sstream>
 
 #include "spark/session.h"
-#include "support/real_model.h"
+#include "tests/support/real_model.h"
 
 namespace spark {
 namespace {

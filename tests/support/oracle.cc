@@ -1,4 +1,4 @@
-#include "support/oracle.h"
+#include "tests/support/oracle.h"
 
 #include <fmt/format.h>
 

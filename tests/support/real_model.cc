@@ -1,4 +1,4 @@
-#include "support/real_model.h"
+#include "tests/support/real_model.h"
 
 #include <cstdlib>
 #include <filesystem>
