@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <iostream>
-#include <iterator>
 #include <new>
 #include <system_error>
 
@@ -53,8 +53,17 @@ void PrintMessage(std::string_view text) {
 
 bool StdinIsTerminal() { return isatty(STDIN_FILENO) == 1; }
 
-std::string ReadStdin() {
-  return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+std::string ReadAll(std::istream& in, const std::string& name) {
+  std::string text;
+  std::array<char, 65536> buffer;
+  do {
+    in.read(buffer.data(), buffer.size());
+    text.append(buffer.data(), static_cast<size_t>(in.gcount()));
+  } while (in.good());
+  if (InterruptRequested()) throw Interrupted();
+  // Folders can be opened like files; only reading them fails.
+  if (in.bad()) throw Error("cannot be read", {.file = name});
+  return text;
 }
 
 std::optional<std::string> ReadStdinLine() {

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <functional>
+#include <istream>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -27,8 +28,8 @@ void PrintMessage(std::string_view text);
 
 bool StdinIsTerminal();
 
-// Everything up to the end of stdin.
-std::string ReadStdin();
+// Everything up to the end. `name` stands for the stream in messages. Throws Error.
+std::string ReadAll(std::istream& in, const std::string& name);
 // The next line without its end; nothing at the end of stdin, or on SIGINT.
 std::optional<std::string> ReadStdinLine();
 

@@ -44,12 +44,12 @@ void AddGenerationFlags(FlagParser& parser, GenerateFlags& flags) {
   GenerationOptions& generation = flags.generation;
   SamplingOptions& sampling = generation.sampling;
   parser.Group("Generation");
-  parser.Number<size_t>("-n,--predict,--n-predict", generation.max_tokens, 0, kMaxTokens,
+  parser.Number<size_t>("-n,--n-predict,--predict", generation.max_tokens, 0, kMaxTokens,
                         "tokens to generate; 0: only evaluate");
   parser.Number<size_t>("-c,--ctx-size", flags.session.context_size, 0, kMaxTokens,
                         "tokens a session can hold", "what the model was trained for");
   parser.Number("-s,--seed", sampling.seed, uint64_t{0}, kMaxUint, "of the sampler");
-  parser.Number("--temp,--temperature", sampling.temperature, 0.f, 1000.f,
+  parser.Number("--temperature,--temp", sampling.temperature, 0.f, 1000.f,
                 "temperature; 0: always the likeliest token");
   parser.Number<size_t>("--top-k", sampling.top_k, 0, kMaxTokens, "likeliest k tokens; 0: all");
   parser.Number("--top-p", sampling.top_p, 0.f, 1.f, "likeliest tokens with this mass; 1: all");
@@ -74,7 +74,7 @@ void AddChatFlags(FlagParser& parser, GenerateFlags& flags) {
   parser.Switch("--no-chat-template", flags.no_chat_template, "take every text as it is");
 }
 
-void CheckTogether(const GenerateFlags& flags) {
+void Check(const GenerateFlags& flags) {
   if (flags.prompt.has_value() + flags.file.has_value() + flags.prompt_ids.has_value() > 1) {
     throw UsageError("only one of --prompt, --file and --prompt-ids can be given");
   }
@@ -83,6 +83,9 @@ void CheckTogether(const GenerateFlags& flags) {
   }
   if (flags.chat_template && flags.no_chat_template) {
     throw UsageError("only one of --chat-template and --no-chat-template can be given");
+  }
+  for (const std::string& stop : flags.generation.stops) {
+    if (stop.empty()) throw UsageError("--stop: a stop text must not be empty");
   }
   const bool asked = !flags.questions.empty() || !flags.question_ids.empty();
   if (flags.conversation && (asked || flags.logits_out)) {
@@ -110,7 +113,7 @@ std::optional<std::string> ParseGenerateFlags(int argc, const char* const* argv,
   }
   flags.model_options.use_mmap = !flags.no_mmap;
   flags.session.compute_f32 = flags.compute == "f32";
-  if (!help) CheckTogether(flags);
+  if (!help) Check(flags);
   return help;
 }
 

@@ -18,7 +18,7 @@ struct GenerateFlags {
   ModelOptions model_options;
   bool no_mmap = false;
   SessionOptions session;
-  std::string simd_target = "best";
+  std::string simd_target = "auto";
   std::string compute = "auto";
 
   // At most one of the first three. None: stdin, if it is not a terminal.

@@ -5,7 +5,7 @@
 
 #include <cerrno>
 #include <fstream>
-#include <iterator>
+#include <iostream>
 #include <system_error>
 
 #include "apps/console.h"
@@ -18,12 +18,10 @@ namespace {
 std::string ReadFile(const std::string& path) {
   errno = 0;
   std::ifstream file(path, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  // A folder can be opened, and fails when it is read.
-  if (!file.is_open() || file.bad() || errno == EISDIR) {
-    throw Error("cannot read: " + std::generic_category().message(errno), {.file = path});
+  if (!file.is_open()) {
+    throw Error("cannot open: " + std::generic_category().message(errno), {.file = path});
   }
-  return text;
+  return ReadAll(file, path);
 }
 
 // Editors and `echo` end a text with a line break that is no part of what should be continued.
@@ -88,7 +86,7 @@ std::string ReadPromptText(const GenerateFlags& flags) {
   if (flags.prompt) return Unescape(flags, *flags.prompt);
   if (flags.file) return WithoutFinalLineBreak(ReadFile(*flags.file));
   if (StdinIsTerminal()) throw UsageError("no prompt: give -p TEXT, -f FILE, or text on stdin");
-  return WithoutFinalLineBreak(ReadStdin());
+  return WithoutFinalLineBreak(ReadAll(std::cin, "stdin"));
 }
 
 Prompts PreparePrompts(const GenerateFlags& flags, const Model& model) {

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 
-namespace spark {
+namespace spark::test {
 
 ProcessResult SparkGenerate(const std::vector<std::string>& args, const ProcessOptions& options) {
 #ifdef SPARK_GENERATE
-  std::vector<std::string> all = {"--threads", "2", "--stats", "none"};
+  std::vector<std::string> all = {"--threads", "1", "--stats", "none"};
   all.insert(all.end(), args.begin(), args.end());
   return RunProcess(SPARK_GENERATE, all, options);
 #else
@@ -29,4 +29,4 @@ std::string TinyModel(const std::string& name) {
   return std::string(SPARK_TEST_DATA) + "/models/" + name;
 }
 
-}  // namespace spark
+}  // namespace spark::test

@@ -8,9 +8,10 @@
 
 #include "tests/support/subprocess.h"
 
-namespace spark {
+namespace spark::test {
 
-// With two threads and `--stats none`, unless `args` say otherwise.
+// With one thread (a busy machine slows several down out of all proportion) and `--stats none`,
+// unless `args` say otherwise.
 ProcessResult SparkGenerate(const std::vector<std::string>& args,
                             const ProcessOptions& options = {});
 
@@ -23,6 +24,6 @@ bool IsOneLine(const std::string& err);
 // A folder of tests/data/models.
 std::string TinyModel(const std::string& name);
 
-}  // namespace spark
+}  // namespace spark::test
 
 #endif  // TESTS_SUPPORT_SPARK_GENERATE_H_

@@ -13,7 +13,7 @@
 #include <cstring>
 #include <stdexcept>
 
-namespace spark {
+namespace spark::test {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -156,4 +156,4 @@ ProcessResult RunProcess(const std::string& program, const std::vector<std::stri
   return Running(program, args, options).Wait();
 }
 
-}  // namespace spark
+}  // namespace spark::test

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-namespace spark {
+namespace spark::test {
 
 struct ProcessOptions {
   std::string input{};           // stdin
@@ -29,6 +29,6 @@ struct ProcessResult {
 ProcessResult RunProcess(const std::string& program, const std::vector<std::string>& args,
                          const ProcessOptions& options = {});
 
-}  // namespace spark
+}  // namespace spark::test
 
 #endif  // TESTS_SUPPORT_SUBPROCESS_H_
