@@ -41,8 +41,10 @@ void FloatsFromHalves(const uint16_t* in, size_t n, float* out) {
     hn::StoreU(hn::PromoteTo(df, hn::BitCast(dh, hn::LoadU(du, in + i))), df, out + i);
   }
   if (i < n) {
-    const auto rest = hn::BitCast(dh, hn::LoadN(du, in + i, n - i));
-    hn::StoreN(hn::PromoteTo(df, rest), df, out + i, n - i);
+    // By a copy: hn::LoadN() wants elements at multiples of their size.
+    HWY_ALIGN uint16_t rest[HWY_MAX_LANES_D(hn::ScalableTag<float>)] = {};
+    std::memcpy(rest, in + i, (n - i) * sizeof(uint16_t));
+    hn::StoreN(hn::PromoteTo(df, hn::BitCast(dh, hn::Load(du, rest))), df, out + i, n - i);
   }
 }
 

@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "base/dtype.h"
 #include "hwy/highway.h"
@@ -45,16 +46,13 @@ HWY_INLINE hn::Vec<DF> LoadFloats(DF df, const Half* p) {
   return hn::PromoteTo(df, hn::BitCast(dh, hn::LoadU(du, reinterpret_cast<const uint16_t*>(p))));
 }
 
-// The same for the first n lanes; the others are 0 and their memory is not touched.
-template <class DF>
-HWY_INLINE hn::Vec<DF> LoadFloatsN(DF df, const float* p, size_t n) {
-  return hn::LoadN(df, p, n);
-}
-template <class DF, class Half>
-HWY_INLINE hn::Vec<DF> LoadFloatsN(DF df, const Half* p, size_t n) {
-  const hn::Rebind<Half, DF> dh;
-  const hn::Rebind<uint16_t, DF> du;
-  return hn::PromoteTo(df, hn::BitCast(dh, hn::LoadN(du, reinterpret_cast<const uint16_t*>(p), n)));
+// The same for the first n lanes; the others are 0 and their memory is not touched. By a copy:
+// hn::LoadN() wants elements at multiples of their size, which a file does not promise.
+template <class DF, class T>
+HWY_INLINE hn::Vec<DF> LoadFloatsN(DF df, const T* p, size_t n) {
+  HWY_ALIGN T lanes[HWY_MAX_LANES_D(DF)] = {};
+  std::memcpy(lanes, p, n * sizeof(T));
+  return LoadFloats(df, lanes);
 }
 
 // out[i] = the sum of the lanes of vector i.
