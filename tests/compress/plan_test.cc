@@ -34,7 +34,7 @@ TEST_CASE("errors in plans point at the character", "[plan]") {
   CheckRefused("", "name is missing at character 1");
   CheckRefused("spork:0.5", "unknown method 'spork', allowed none, spark, think, at character 1");
   CheckRefused("spark", "needs a ratio, such as spark:0.5, at character 6");
-  CheckRefused("spark:", "ratio: found ''");
+  CheckRefused("spark:", "needs a ratio");
   CheckRefused("spark:1", "ratio: found '1', allowed a number from 0 to below 1, at character 7");
   CheckRefused("spark:-0.1", "at character 7");
   CheckRefused("spark:nan", "ratio: found 'nan'");

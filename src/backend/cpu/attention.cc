@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "backend/cpu/parallel.h"
+#include "backend/cpu/tiles.h"
 
 namespace spark {
 namespace {
@@ -51,9 +51,6 @@ size_t AttentionScratchBytes(size_t head_dim) {
       kMaxQueryRows * (3 * padded + kTokenTile + 4) + 2 * (kTokenTile * padded + 32);
   return std::max(few, many) * sizeof(float);
 }
-
-Attention::Attention(int threads)
-    : threads_(std::max(1, threads)), scratch_(static_cast<size_t>(threads_)) {}
 
 void Attention::PlanRuns(const HeadCache& head, size_t max_tokens) {
   const auto add = [&](const KeyView& keys, const DenseStore& values, bool causal) {
@@ -154,12 +151,15 @@ void Attention::Attend(const float* q, size_t n, size_t n_heads, const LayerCach
   const size_t dim = layer.head_dim();
   Plan(n, group, layer);
   // Last items first: with a causal tail they are the longest.
-  ParallelFor(threads_, items_.size(), [&](size_t i, size_t thread) {
+  team_.For(items_.size(), [&](size_t i, size_t thread) {
     RunItem(items_[items_.size() - 1 - i], q, n, n_heads, layer, scale, thread);
   });
-  const int fold_threads = n * group <= kFewQueryRows ? 1 : threads_;
-  ParallelFor(fold_threads, tiles_.size(),
-              [&](size_t t, size_t) { FoldTile(tiles_[t], n_heads, group, dim, out); });
+  const auto fold = [&](size_t t, size_t) { FoldTile(tiles_[t], n_heads, group, dim, out); };
+  if (n * group > kFewQueryRows) {
+    team_.For(tiles_.size(), fold);
+  } else {  // too little to share
+    for (size_t t = 0; t < tiles_.size(); ++t) fold(t, 0);
+  }
 }
 
 void Attention::Scores(const float* q, size_t group, const KeyStore& keys, float* scores) {

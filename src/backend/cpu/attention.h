@@ -8,13 +8,14 @@
 
 #include "backend/cpu/attention_kernels.h"
 #include "base/aligned.h"
+#include "base/thread_team.h"
 #include "kv/kv_cache.h"
 
 namespace spark {
 
 class Attention {
  public:
-  explicit Attention(int threads);
+  explicit Attention(ThreadTeam& team) : team_(team), scratch_(team.size()) {}
 
   // As Backend::Attend() and Backend::Scores().
   void Attend(const float* q, size_t n, size_t n_heads, const LayerCache& layer, float scale,
@@ -44,7 +45,7 @@ class Attention {
                float scale, size_t thread);
   void FoldTile(const Tile& tile, size_t n_heads, size_t group, size_t dim, float* out) const;
 
-  int threads_;
+  ThreadTeam& team_;
   std::vector<TokenRun> runs_;
   std::vector<Item> items_;
   std::vector<Tile> tiles_;

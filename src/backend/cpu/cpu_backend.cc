@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "backend/cpu/elementwise.h"
-#include "backend/cpu/parallel.h"
+#include "backend/cpu/tiles.h"
 
 namespace spark {
 namespace {
@@ -15,10 +15,15 @@ constexpr size_t kChunk = 4096;  // elements of a long row that a thread takes a
 }  // namespace
 
 CpuBackend::CpuBackend(const CpuOptions& options)
-    : threads_(std::max(1, options.threads)), matmul_(options), attention_(threads_) {}
+    : team_(options.threads), matmul_(team_, options.compute_f32), attention_(team_) {}
 
-int CpuBackend::ThreadsFor(size_t elements) const {
-  return elements < kWorthThreads ? 1 : threads_;
+template <class Body>
+void CpuBackend::ForItems(size_t count, size_t elements, const Body& body) {
+  if (elements < kWorthThreads) {
+    for (size_t i = 0; i < count; ++i) body(i);
+  } else {
+    team_.For(count, [&](size_t i, size_t) { body(i); });
+  }
 }
 
 void CpuBackend::Embed(const Weight& table, std::span<const int32_t> ids, float* out) {
@@ -28,9 +33,8 @@ void CpuBackend::Embed(const Weight& table, std::span<const int32_t> ids, float*
 void CpuBackend::RmsNorm(const float* x, size_t n, std::span<const float> weight, float eps,
                          float* out) {
   const size_t dim = weight.size();
-  ParallelFor(ThreadsFor(n * dim), n, [&](size_t i, size_t) {
-    NormRow(x + i * dim, weight.data(), dim, eps, out + i * dim);
-  });
+  ForItems(n, n * dim,
+           [&](size_t i) { NormRow(x + i * dim, weight.data(), dim, eps, out + i * dim); });
 }
 
 void CpuBackend::MatMul(const float* x, size_t n, const Weight& w, float* out) {
@@ -40,7 +44,7 @@ void CpuBackend::MatMul(const float* x, size_t n, const Weight& w, float* out) {
 void CpuBackend::Rope(float* x, size_t n, size_t n_heads, size_t head_dim,
                       const RopeAngles& angles) {
   const size_t pairs = angles.dim / 2;
-  ParallelFor(ThreadsFor(n * n_heads * head_dim), n, [&](size_t i, size_t) {
+  ForItems(n, n * n_heads * head_dim, [&](size_t i) {
     const float* cos = angles.cos.data() + i * pairs;
     const float* sin = angles.sin.data() + i * pairs;
     for (size_t h = 0; h < n_heads; ++h) {
@@ -55,14 +59,14 @@ void CpuBackend::Rope(float* x, size_t n, size_t n_heads, size_t head_dim,
 }
 
 void CpuBackend::SwiGlu(float* gate, const float* up, size_t count) {
-  ParallelFor(ThreadsFor(count), CeilDiv(count, kChunk), [&](size_t i, size_t) {
+  ForItems(CeilDiv(count, kChunk), count, [&](size_t i) {
     const size_t first = i * kChunk;
     SwiGluRow(gate + first, up + first, std::min(kChunk, count - first));
   });
 }
 
 void CpuBackend::Add(float* x, const float* y, size_t count) {
-  ParallelFor(ThreadsFor(count), CeilDiv(count, kChunk), [&](size_t i, size_t) {
+  ForItems(CeilDiv(count, kChunk), count, [&](size_t i) {
     const size_t first = i * kChunk;
     AddRow(x + first, y + first, std::min(kChunk, count - first));
   });

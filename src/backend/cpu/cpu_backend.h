@@ -1,10 +1,11 @@
-// The backend that every machine has: Highway kernels, OpenMP threads.
+// The backend that every machine has: Highway kernels, a team of threads.
 #ifndef SPARK_BACKEND_CPU_CPU_BACKEND_H_
 #define SPARK_BACKEND_CPU_CPU_BACKEND_H_
 
 #include "backend/backend.h"
 #include "backend/cpu/attention.h"
 #include "backend/cpu/matmul.h"
+#include "base/thread_team.h"
 
 namespace spark {
 
@@ -25,10 +26,11 @@ class CpuBackend : public Backend {
               float* out) override;
 
  private:
-  // Threads for an operation that touches `elements` floats once.
-  int ThreadsFor(size_t elements) const;
+  // Calls body(item) for every item, on several threads if they touch enough floats.
+  template <class Body>
+  void ForItems(size_t count, size_t elements, const Body& body);
 
-  int threads_;
+  ThreadTeam team_;
   spark::MatMul matmul_;
   Attention attention_;
 };

@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "backend/cpu/attention_kernels.h"
+#include "backend/cpu/expand_table.h"
 #include "backend/cpu/lanes-inl.h"
 #include "hwy/highway.h"
 
@@ -35,6 +36,9 @@ HWY_INLINE uint32_t BitsAt(const uint8_t* row, size_t j, size_t n) {
   return (bits >> (j % 8)) & ((uint32_t{1} << n) - 1);
 }
 
+// hwy::PopCount() is compiled once for all targets, without the instruction that most of them have.
+HWY_INLINE size_t CountBits(uint32_t bits) { return static_cast<size_t>(__builtin_popcount(bits)); }
+
 template <class D>
 HWY_INLINE hn::Mask<D> MaskOfBits(D d, uint32_t bits) {
   uint8_t bytes[8] = {};
@@ -42,41 +46,45 @@ HWY_INLINE hn::Mask<D> MaskOfBits(D d, uint32_t bits) {
   return hn::LoadMaskBits(d, bytes);
 }
 
-// Lane i: the next value of `kept` if bit i is set, else 0.
-HWY_INLINE FloatVec LoadKept(uint32_t bits, const float* kept) {
-  const FloatTag df;
-  return hn::LoadExpand(MaskOfBits(df, bits), df, kept);
-}
-template <class Half>
-HWY_INLINE FloatVec LoadKept(uint32_t bits, const Half* kept) {
-  const FloatTag df;
-  const hn::Rebind<uint16_t, FloatTag> du;
-  const hn::Rebind<Half, FloatTag> dh;
-  const auto lanes =
-      hn::LoadExpand(MaskOfBits(du, bits), du, reinterpret_cast<const uint16_t*>(kept));
-  return hn::PromoteTo(df, hn::BitCast(dh, lanes));
+// Lane i: the next lane of `v` if bit i is set, else unspecified.
+HWY_INLINE FloatVec ExpandLanes(FloatVec v, uint32_t bits) {
+  [[maybe_unused]] const FloatTag df;
+#if HWY_TARGET == HWY_SCALAR
+  return (void)bits, v;
+#elif HWY_HAVE_SCALABLE || (HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3)
+  return hn::Expand(v, MaskOfBits(df, bits));  // one instruction
+#else
+  const hn::Rebind<uint8_t, FloatTag> d8;
+  const hn::RebindToSigned<FloatTag> di;
+  const auto ranks = hn::LoadU(d8, kRanks[bits].data());
+  return hn::TableLookupLanes(v, hn::IndicesFromVec(df, hn::PromoteTo(di, ranks)));
+#endif
 }
 
 // k̂ of one token (spark.md §3): kept channels as stored, the others ±scalar * fill. kFill: whether
-// there is such a recovery. key: [D rounded up to 16]
+// there is such a recovery. key: [D rounded up to 16]. Whole vectors of kept values are loaded, at
+// most kReadSlack bytes behind the last one.
 template <bool kFill, class T>
 HWY_INLINE void ExpandSparseKey(const KeyView& keys, size_t t, const T* kept, float scalar,
                                 float* HWY_RESTRICT key) {
   const FloatTag df;
   const size_t lanes = hn::Lanes(df);
-  const size_t row_bytes = MaskBytes(keys.head_dim);
-  const uint8_t* mask = keys.masks + t * row_bytes;
-  const uint8_t* sign = kFill ? keys.signs + t * row_bytes : nullptr;
+  const size_t dim = keys.head_dim;
+  const uint8_t* mask = keys.masks + t * MaskBytes(dim);
+  const uint8_t* sign = kFill ? keys.signs + t * MaskBytes(dim) : nullptr;
+  const float* fills = keys.fill;
   const FloatVec unit = hn::Set(df, scalar);
-  for (size_t j = 0; j < keys.head_dim; j += lanes) {
-    const uint32_t bits = BitsAt(mask, j, HWY_MIN(lanes, keys.head_dim - j));
-    FloatVec k = LoadKept(bits, kept);
-    kept += hwy::PopCount(uint64_t{bits});
+  for (size_t j = 0; j < dim; j += lanes) {
+    const uint32_t bits = BitsAt(mask, j, HWY_MIN(lanes, dim - j));
+    FloatVec k = ExpandLanes(LoadFloats(df, kept), bits);
+    kept += CountBits(bits);
     if constexpr (kFill) {
-      const FloatVec fill = hn::Mul(unit, hn::LoadU(df, keys.fill + j));
+      const FloatVec fill = hn::Mul(unit, hn::LoadU(df, fills + j));
       const auto positive = MaskOfBits(df, BitsAt(sign, j, lanes));
       const FloatVec recovered = hn::IfThenElse(positive, fill, hn::Neg(fill));
       k = hn::IfThenElse(MaskOfBits(df, bits), k, recovered);
+    } else {
+      k = hn::IfThenElseZero(MaskOfBits(df, bits), k);
     }
     hn::StoreU(k, df, key + j);
   }

@@ -100,22 +100,28 @@ template <class T>
 HWY_INLINE void DotRowsWith(const T* rows, size_t stride, size_t n_rows, size_t n, const float* x,
                             size_t x_stride, size_t n_x, float* out, size_t out_stride) {
   for (size_t i = 0; i < n_rows; i += 4) {
-    const size_t last = n_rows - 1;
-    const T* r0 = rows + i * stride;
-    const T* r1 = rows + HWY_MIN(i + 1, last) * stride;
-    const T* r2 = rows + HWY_MIN(i + 2, last) * stride;
-    const T* r3 = rows + HWY_MIN(i + 3, last) * stride;
+    // The last block may be short: it repeats the last row, and what comes out goes by a buffer.
     const size_t valid = HWY_MIN(size_t{4}, n_rows - i);
+    const T* r0 = rows + i * stride;
+    const T* r1 = r0 + HWY_MIN(size_t{1}, valid - 1) * stride;
+    const T* r2 = r0 + HWY_MIN(size_t{2}, valid - 1) * stride;
+    const T* r3 = r0 + HWY_MIN(size_t{3}, valid - 1) * stride;
+    float dots[8];
     for (size_t v = 0; v < n_x; v += 2) {
-      float dots[8];
       const float* x0 = x + v * x_stride;
-      if (v + 1 < n_x) {
-        DotBlock<true>(r0, r1, r2, r3, n, x0, x0 + x_stride, dots, dots + 4);
-        for (size_t k = 0; k < valid; ++k) out[(v + 1) * out_stride + i + k] = dots[4 + k];
+      float* out0 = out + v * out_stride + i;
+      float* out1 = out0 + out_stride;
+      float* to0 = valid == 4 ? out0 : dots;
+      float* to1 = valid == 4 ? out1 : dots + 4;
+      const bool two = v + 1 < n_x;
+      if (two) {
+        DotBlock<true>(r0, r1, r2, r3, n, x0, x0 + x_stride, to0, to1);
       } else {
-        DotBlock<false>(r0, r1, r2, r3, n, x0, x0, dots, dots);
+        DotBlock<false>(r0, r1, r2, r3, n, x0, x0, to0, to0);
       }
-      for (size_t k = 0; k < valid; ++k) out[v * out_stride + i + k] = dots[k];
+      if (valid == 4) continue;
+      hwy::CopyBytes(dots, out0, valid * sizeof(float));
+      if (two) hwy::CopyBytes(dots + 4, out1, valid * sizeof(float));
     }
   }
 }

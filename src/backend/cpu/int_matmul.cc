@@ -84,10 +84,11 @@ void DotRows(const UnpackedRows& w, size_t n_rows, const QuantizedRow& x, float*
   for (size_t i = 0; i < n_rows; ++i) {
     const uint8_t* q = w.q + i * w.cols;
     const float* scales = w.scales + i * groups;
+    const int8_t* xq = x.q;
     const auto group_dot = [&](size_t g) HWY_ATTR {
       auto dot = hn::Zero(di);
-      for (size_t k = g * kGroup; k < (g + 1) * kGroup; k += bytes) {
-        dot = QuadDot<kBytes>(di, q + k, x.q + k, dot);
+      for (size_t k = 0; k < kGroup; k += bytes) {
+        dot = QuadDot<kBytes>(di, q + g * kGroup + k, xq + g * kGroup + k, dot);
       }
       return hn::ConvertTo(df, dot);
     };

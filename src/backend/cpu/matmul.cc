@@ -4,7 +4,7 @@
 
 #include "backend/cpu/float_matmul.h"
 #include "backend/cpu/int_matmul.h"
-#include "backend/cpu/parallel.h"
+#include "backend/cpu/tiles.h"
 #include "backend/cpu/unpack.h"
 
 namespace spark {
@@ -21,10 +21,8 @@ constexpr size_t kPassRows = 512;
 
 }  // namespace
 
-MatMul::MatMul(const CpuOptions& options)
-    : threads_(std::max(1, options.threads)),
-      compute_f32_(options.compute_f32),
-      scratch_(static_cast<size_t>(threads_)) {}
+MatMul::MatMul(ThreadTeam& team, bool compute_f32)
+    : team_(team), compute_f32_(compute_f32), scratch_(team.size()) {}
 
 std::byte* MatMul::ThreadScratch(size_t thread, size_t bytes) {
   AlignedBytes& scratch = scratch_[thread];
@@ -55,7 +53,7 @@ void MatMul::RunFewInt(const float* x, size_t n, const Weight& w, float* out) {
   };
   for (size_t m = 0; m < n; ++m) QuantizeRow(x + m * w.cols, w.cols, group, row(m));
 
-  ParallelFor(threads_, CeilDiv(w.rows, kTileRows), [&](size_t tile, size_t thread) {
+  team_.For(CeilDiv(w.rows, kTileRows), [&](size_t tile, size_t thread) {
     const size_t first = tile * kTileRows;
     const size_t count = std::min(kTileRows, w.rows - first);
     std::byte* place = ThreadScratch(thread, UnpackedBytes(w, kTileRows));
@@ -74,14 +72,14 @@ void MatMul::RunManyInt(const float* x, size_t n, const Weight& w, float* out) {
   const size_t n_panels = CeilDiv(n, lanes);
   activations_.Resize(std::max(activations_.size(), n_panels * panel_bytes));
   std::byte* panels = activations_.data();
-  ParallelFor(threads_, n_panels, [&](size_t p, size_t thread) {
+  team_.For(n_panels, [&](size_t p, size_t thread) {
     const QuantizedRow row = QuantizedAt(w.cols, group, 1, ThreadScratch(thread, row_bytes));
     QuantizePanel(x + p * lanes * w.cols, std::min(lanes, n - p * lanes), w.cols, group, row,
                   QuantizedAt(w.cols, group, lanes, panels + p * panel_bytes));
   });
 
   const IntPanels activations{QuantizedAt(w.cols, group, lanes, panels), panel_bytes, n};
-  ParallelFor(threads_, CeilDiv(w.rows, kTileRows), [&](size_t tile, size_t thread) {
+  team_.For(CeilDiv(w.rows, kTileRows), [&](size_t tile, size_t thread) {
     const size_t first = tile * kTileRows;
     const size_t count = std::min(kTileRows, w.rows - first);
     std::byte* place = ThreadScratch(thread, UnpackedBytes(w, kTileRows));
@@ -95,7 +93,7 @@ void MatMul::RunFewFloat(const float* x, size_t n, const Weight& w, float* out) 
   const bool quantized = IsQuantized(w.type);
   const size_t row_bytes = w.cols * Traits(w.type).block_bytes;  // of a float type
   const size_t unpacked = quantized ? UnpackedBytes(w, 1) : 0;
-  ParallelFor(threads_, CeilDiv(w.rows, kTileRows), [&](size_t tile, size_t thread) {
+  team_.For(CeilDiv(w.rows, kTileRows), [&](size_t tile, size_t thread) {
     const size_t first = tile * kTileRows;
     const size_t count = std::min(kTileRows, w.rows - first);
     if (!quantized) {
@@ -116,14 +114,14 @@ void MatMul::RunManyFloat(const float* x, size_t n, const Weight& w, float* out)
   const size_t panel_floats = lanes * w.cols;
   activations_.Resize(std::max(activations_.size(), n_panels * panel_floats * sizeof(float)));
   auto* panels = reinterpret_cast<float*>(activations_.data());
-  ParallelFor(threads_, n_panels, [&](size_t p, size_t) {
+  team_.For(n_panels, [&](size_t p, size_t) {
     PackFloatPanel(x + p * panel_floats, std::min(lanes, n - p * lanes), w.cols,
                    panels + p * panel_floats);
   });
 
   const size_t unpacked = IsQuantized(w.type) ? UnpackedBytes(w, 1) : 0;
   const size_t tile_bytes = kTileRows * w.cols * sizeof(float);
-  ParallelFor(threads_, CeilDiv(w.rows, kTileRows), [&](size_t tile, size_t thread) {
+  team_.For(CeilDiv(w.rows, kTileRows), [&](size_t tile, size_t thread) {
     const size_t first = tile * kTileRows;
     const size_t count = std::min(kTileRows, w.rows - first);
     std::byte* place = ThreadScratch(thread, tile_bytes + unpacked);

@@ -8,12 +8,13 @@
 
 #include "backend/backend.h"
 #include "base/aligned.h"
+#include "base/thread_team.h"
 
 namespace spark {
 
 class MatMul {
  public:
-  explicit MatMul(const CpuOptions& options);
+  MatMul(ThreadTeam& team, bool compute_f32);
 
   // x: [n, w.cols], out: [n, w.rows]
   void Run(const float* x, size_t n, const Weight& w, float* out);
@@ -28,7 +29,7 @@ class MatMul {
 
   std::byte* ThreadScratch(size_t thread, size_t bytes);
 
-  int threads_;
+  ThreadTeam& team_;
   bool compute_f32_;
   AlignedBytes activations_;           // quantised rows or packed panels of a call
   std::vector<AlignedBytes> scratch_;  // one a thread: unpacked weight rows

@@ -1,11 +1,10 @@
-#include "spark/simd.h"
-
 #include <hwy/highway.h>
 #include <hwy/targets.h>
 
 #include <cctype>
 
 #include "spark/error.h"
+#include "spark/simd.h"
 
 namespace spark {
 namespace {
