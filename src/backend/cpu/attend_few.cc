@@ -1,5 +1,7 @@
 // Attention of few query rows (decoding): every key and value is read once, for all query heads of
 // its group together.
+#include <hwy/cache_control.h>
+
 #include <algorithm>
 
 #include "backend/cpu/attention_kernels.h"
@@ -73,8 +75,8 @@ void SoftmaxRow(float* scores, size_t n, float scale, float& max, float& sum) {
 // out[r, j] = Σ_t p[r, t] v[t, j] for kRows rows. v: [n, D]; whole vectors of it are read, which
 // the store's slack allows.
 template <size_t kRows, class T>
-HWY_INLINE void WeightedRows(const float* p, size_t stride, const T* v, size_t n, size_t dim,
-                             float* out) {
+HWY_NOINLINE void WeightedRows(const float* p, size_t stride, const T* v, size_t n, size_t dim,
+                               float* out) {
   const FloatTag df;
   const size_t lanes = hn::Lanes(df);
   for (size_t j = 0; j < dim; j += 2 * lanes) {
@@ -119,10 +121,21 @@ HWY_INLINE void WeightedValues(const float* p, size_t n_rows, size_t stride, con
   }
 }
 
+// Asks for rows [first, first + n) of a store at once. Without it decoding waited for memory a
+// third longer: hardware sees only some hundred bytes ahead in each array.
+void PrefetchRows(const std::byte* rows, size_t row_bytes, size_t first, size_t n) {
+  const std::byte* p = rows + first * row_bytes;
+  for (size_t i = 0; i < n * row_bytes; i += 64) hwy::Prefetch(p + i);
+}
+
 void AttendFewKernel(const QueryTile& queries, const TokenRun& run, float* scratch,
                      const Partial& out) {
   const size_t stride = kMaxFewTokens;
   float* scores = scratch;  // [n_rows, kMaxFewTokens]
+  PrefetchRows(run.keys.values, run.keys.width * Traits(run.keys.type).block_bytes, run.first,
+               run.count);
+  PrefetchRows(run.values, queries.head_dim * Traits(run.value_type).block_bytes, run.first,
+               run.count);
   ScoreRowsKernel(run.keys, run.first, run.count, queries.q, queries.n_rows, scores, stride,
                   scratch + kFewQueryRows * stride);
   for (size_t r = 0; r < queries.n_rows; ++r) {

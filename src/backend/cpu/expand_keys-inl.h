@@ -93,8 +93,8 @@ HWY_INLINE void ExpandSparseKey(const KeyView& keys, size_t t, const T* kept, fl
 // Tokens [first, first + count), count <= kTokenTile. rows: [count, stride], stride = D rounded up
 // to 16.
 template <class T>
-HWY_INLINE void ExpandSparseKeys(const KeyView& keys, const T* values, size_t first, size_t count,
-                                 float* HWY_RESTRICT rows, size_t stride) {
+HWY_NOINLINE void ExpandSparseKeys(const KeyView& keys, const T* values, size_t first, size_t count,
+                                   float* HWY_RESTRICT rows, size_t stride) {
   const T* kept = values + first * keys.width;
   if (keys.signs == nullptr) {
     for (size_t i = 0; i < count; ++i) {

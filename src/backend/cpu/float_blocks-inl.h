@@ -95,10 +95,11 @@ HWY_INLINE void DotBlock(const T* HWY_RESTRICT r0, const T* HWY_RESTRICT r1,
 }
 
 // out[v * out_stride + i] = row i · x[v], rows: [n_rows, n] at distance `stride`, x: [n_x, n] at
-// distance `x_stride`.
+// distance `x_stride`. Not inlined: one copy a type is enough, and compiles in bearable time under
+// sanitizers.
 template <class T>
-HWY_INLINE void DotRowsWith(const T* rows, size_t stride, size_t n_rows, size_t n, const float* x,
-                            size_t x_stride, size_t n_x, float* out, size_t out_stride) {
+HWY_NOINLINE void DotRowsWith(const T* rows, size_t stride, size_t n_rows, size_t n, const float* x,
+                              size_t x_stride, size_t n_x, float* out, size_t out_stride) {
   for (size_t i = 0; i < n_rows; i += 4) {
     // The last block may be short: it repeats the last row, and what comes out goes by a buffer.
     const size_t valid = HWY_MIN(size_t{4}, n_rows - i);
