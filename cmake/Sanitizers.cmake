@@ -3,4 +3,8 @@
 if(SPARK_SANITIZE)
   add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
   add_link_options(-fsanitize=address,undefined)
+  # Instrumented kernels take the compiler minutes a target. One x86 target of each kind: without
+  # vectors, with 32-byte ones, with 64-byte ones that expand in one instruction.
+  add_compile_definitions(
+    "HWY_DISABLED_TARGETS=(HWY_SSE2|HWY_SSSE3|HWY_SSE4|HWY_AVX3|HWY_AVX3_ZEN4|HWY_AVX3_SPR)")
 endif()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import plots
@@ -46,7 +47,7 @@ def variables(rng: random.Random) -> dict[str, str]:
     while cast.get("B", cast["A"]) == cast["A"]:
         cast["B"] = rng.choice(words.SHE if other_girl else words.HE)
     cast["child"], cast["he"], cast["his"], cast["him"] = _PRONOUNS[girl]
-    _, cast["he2"], cast["his2"], cast["him2"] = _PRONOUNS[other_girl]
+    cast["child2"], cast["he2"], cast["his2"], cast["him2"] = _PRONOUNS[other_girl]
     cast["place"] = rng.choice(words.PLACES)
     for name, choices in (("color", words.COLORS), ("thing", words.THINGS), ("day", words.DAYS),
                           ("animal", words.ANIMALS), ("fruit", words.FRUITS),
@@ -89,26 +90,44 @@ def home_fact(rng: random.Random, key: str) -> Fact:
     return Fact(f"The {key} lives in the {place}.", f"Where does the {key} live?", key, place)
 
 
-def facts(rng: random.Random, count: int, code_share: float = 0.75) -> list[Fact]:
-    """`count` facts about different animals; some share their adjective or their noun."""
-    keys: dict[str, None] = {}
+def keep_fact(rng: random.Random, key: str) -> Fact:
+    room = rng.choice(words.PLACES)
+    return Fact(f"{key} in the {room}.", f"Where does {key.replace('keeps', 'keep', 1)}?", key, room)
+
+
+def facts(rng: random.Random, count: int, code_share: float = 0.7,
+          both_share: float = 0.15) -> list[Fact]:
+    """`count` facts; some share their adjective, their animal, or (two kinds of fact) both."""
     adjectives = rng.sample(words.ADJECTIVES, min(len(words.ADJECTIVES), count + 1))
     animals = rng.sample(words.ANIMALS, min(len(words.ANIMALS), count + 1))
-    while len(keys) < count:
-        keys[f"{rng.choice(adjectives)} {rng.choice(animals)}"] = None
-    return [code_fact(rng, key) if rng.random() < code_share else home_fact(rng, key)
-            for key in keys]
+    keys: set[str] = set()
+    stated: list[Fact] = []
+    while len(stated) < count:
+        key = f"{rng.choice(adjectives)} {rng.choice(animals)}"
+        kinds = [code_fact if rng.random() < code_share else home_fact]
+        if rng.random() < both_share:
+            kinds = [code_fact, home_fact]
+        elif kinds == [home_fact] and rng.random() < 0.4:
+            kinds = [keep_fact]
+            key = (f"{rng.choice(words.SHE + words.HE)} keeps the "
+                   f"{rng.choice(words.COLORS)} {rng.choice(words.THINGS)}")
+        if key not in keys:
+            stated += [kind(rng, key) for kind in kinds]
+        keys.add(key)
+    return stated[:count]
 
 
-def filler(rng: random.Random, approximate_words: int) -> list[list[str]]:
-    """Paragraphs of stories and notes with about so many words."""
+def filler(rng: random.Random, budget: int, count_tokens: Callable[[str], int]) -> list[list[str]]:
+    """Paragraphs of stories and notes, cut at a sentence so that they fit into `budget` tokens."""
     paragraphs: list[list[str]] = []
-    left = approximate_words
-    while left > 0:
+    while True:
         paragraph = story(rng) if rng.random() < 0.6 else notes(rng, rng.randint(3, 8))
-        paragraphs.append(paragraph)
-        left -= sum(sentence.count(" ") + 3 for sentence in paragraph)
-    return paragraphs
+        paragraphs.append([])
+        for sentence in paragraph:
+            budget -= count_tokens(sentence) + 1
+            if budget < 0:
+                return [kept for kept in paragraphs if kept]
+            paragraphs[-1].append(sentence)
 
 
 def insert_facts(rng: random.Random, paragraphs: list[list[str]], stated: list[Fact]) -> None:
@@ -121,17 +140,38 @@ def insert_facts(rng: random.Random, paragraphs: list[list[str]], stated: list[F
             paragraph.insert(rng.randint(0, len(paragraph)), fact.statement)
 
 
+def insert_record(rng: random.Random, paragraphs: list[list[str]], stated: list[Fact]) -> None:
+    """Puts all facts into one paragraph, as in a list of records."""
+    record = [f"Records of {rng.choice(words.DAYS)}:", *(fact.statement for fact in stated)]
+    paragraphs.insert(rng.randint(0, len(paragraphs)), record)
+
+
 def join(paragraphs: list[list[str]]) -> str:
     return "\n".join(" ".join(paragraph) for paragraph in paragraphs)
 
 
-def document(rng: random.Random, filler_words: int, fact_count: int, asked: int) -> Document:
-    """A context with facts in it, and some of them to ask for."""
-    stated = facts(rng, fact_count)
-    paragraphs = filler(rng, filler_words) if filler_words > 0 else []
-    insert_facts(rng, paragraphs, stated)
-    return Document(join(paragraphs), stated, rng.sample(stated, min(asked, fact_count)))
+def document(rng: random.Random, budget: int, stated: list[Fact], asked: int,
+             count_tokens: Callable[[str], int], record_share: float = 0.0) -> Document:
+    """A context of at most `budget` tokens with all facts in it, and some of them to ask for."""
+    left = budget - sum(count_tokens(fact.statement) + 1 for fact in stated) - 6
+    paragraphs = filler(rng, left, count_tokens)
+    insert = insert_record if rng.random() < record_share else insert_facts
+    insert(rng, paragraphs, stated)
+    return Document(join(paragraphs), stated, rng.sample(stated, min(asked, len(stated))))
 
 
 def stories(rng: random.Random, count: int) -> list[str]:
     return [" ".join(story(rng)) for _ in range(count)]
+
+
+def _ending_pattern() -> re.Pattern[str]:
+    """Matches a paragraph whose last sentence is the ending of a story."""
+    plain = (_VARIABLE.sub(r"\\w+", ending.replace(".", r"\.")) for ending in plots.ENDINGS)
+    return re.compile("(" + "|".join(_CHOICE.sub(r"(?:\1)", ending) for ending in plain) + ")$")
+
+
+_ENDING = _ending_pattern()
+
+
+def ends_story(paragraph: str) -> bool:
+    return _ENDING.search(paragraph) is not None

@@ -82,12 +82,13 @@ def set_induction_head(model: Llama, block: int, kv_head: int, copy: Tensor, pro
     for index in range(SLOTS):
         part = orthonormal_rows(MATCH_WIDTH, SLOT_WIDTH, generator) * scale
         rows = slice(first + index * MATCH_WIDTH, first + (index + 1) * MATCH_WIDTH)
-        shifted = lambda start: slice(start + rows.start, start + rows.stop)
-        attention.k.weight[shifted(key_rows), slot(index)] = part
+        of_key, of_query = (slice(start + rows.start, start + rows.stop)
+                            for start in (key_rows, query_rows))
+        attention.k.weight[of_key, slot(index)] = part
         if index == 0:
-            attention.q.weight[shifted(query_rows), TOKEN] = part @ copy
+            attention.q.weight[of_query, TOKEN] = part @ copy
         else:
-            attention.q.weight[shifted(query_rows), slot(index - 1)] = part
+            attention.q.weight[of_query, slot(index - 1)] = part
     values = slice(key_rows, key_rows + size)
     attention.v.weight[values, TOKEN] = torch.eye(size)
     attention.o.weight[OUTPUT, query_rows:query_rows + size] = propose

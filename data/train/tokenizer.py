@@ -32,8 +32,9 @@ def training_texts(seed: int) -> list[str]:
     rng = random.Random(seed)
     texts = corpus.stories(rng, 1500)
     for _ in range(300):
-        document = corpus.document(rng, 60, 6, 6)
-        texts += [document.context, *(fact.question for fact in document.asked)]
+        for fact in corpus.facts(rng, 6):
+            texts += [fact.statement, fact.question]
+        texts += corpus.notes(rng, 10)
     lists = [getattr(words, name) for name in dir(words) if name.isupper()]
     listed = sorted({word for group in lists for word in group} | set(EXTRA.split()))
     texts += [f" {word}" for word in listed] * 20

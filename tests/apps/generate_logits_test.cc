@@ -92,8 +92,8 @@ TEST_CASE("logits of bf16 weights are those of the same weights in f32", "[gener
   const TempDir dir;
   SafetensorsWriter writer(dir / "model.safetensors", layout);
   for (const auto& entry : layout) {
-    const std::vector<float> floats = weights.ReadFloats(entry.name);
-    writer.Append(std::as_bytes(std::span(floats)));
+    const std::vector<float> values = weights.ReadFloats(entry.name);
+    writer.Append(std::as_bytes(std::span(values)));
   }
   writer.Finish();
   std::filesystem::copy(TinyModel("llama-tied-bf16") + "/config.json", dir / "config.json");

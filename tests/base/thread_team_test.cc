@@ -1,8 +1,6 @@
 #include "base/thread_team.h"
 
 #include <catch2/catch_test_macros.hpp>
-#include <memory>
-#include <numeric>
 #include <vector>
 
 namespace spark {
@@ -35,18 +33,6 @@ TEST_CASE("what a loop wrote is seen by the next one", "[threads]") {
     before.swap(after);
   }
   CHECK(before == std::vector<size_t>(64, 2000));
-}
-
-TEST_CASE("teams may be many, idle, or never used", "[threads]") {
-  std::vector<std::unique_ptr<ThreadTeam>> teams;
-  for (int i = 0; i < 20; ++i) teams.push_back(std::make_unique<ThreadTeam>(3));
-  size_t sums[20] = {};
-  for (size_t i = 0; i < teams.size(); i += 2) {
-    std::vector<size_t> items(50);
-    teams[i]->For(items.size(), [&](size_t item, size_t) { items[item] = item; });
-    sums[i] = std::accumulate(items.begin(), items.end(), size_t{0});
-  }
-  for (size_t i = 0; i < teams.size(); i += 2) CHECK(sums[i] == 49 * 50 / 2);
 }
 
 }  // namespace
