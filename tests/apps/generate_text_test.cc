@@ -77,7 +77,7 @@ TEST_CASE("questions are shown in front of their answers, the context once", "[g
         std::string(kPrompt) + " Why?" + one + " Who?" + two);
 }
 
-TEST_CASE("--stop ends before a text that spans tokens", "[generate]") {
+TEST_CASE("flag --stop ends before a text that spans tokens", "[generate]") {
   const std::string full = Output(Short({"--no-display-prompt"}));
   REQUIRE(full.size() > 12);
   const std::string stop = full.substr(full.size() / 2, 5);
@@ -109,7 +109,7 @@ TEST_CASE("a model without a tokenizer writes ids", "[generate]") {
   CHECK(IsOneLine(refused.err));
 }
 
-TEST_CASE("--stats json has the documented keys", "[generate]") {
+TEST_CASE("flag --stats json has the documented keys", "[generate]") {
   const ProcessResult result = SparkGenerate(Short({"--stats", "json", "--seed", "5"}));
   const auto stats = StatsOf(result);
   CHECK(Keys(stats) == Args{"model",

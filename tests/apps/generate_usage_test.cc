@@ -25,7 +25,7 @@ void CheckRefused(const Args& args, int exit_code, const std::string& message) {
   CHECK(Contains(result.err, message));
 }
 
-TEST_CASE("--help lists the flags in groups, with defaults", "[generate]") {
+TEST_CASE("flag --help lists the flags in groups, with defaults", "[generate]") {
   const ProcessResult result = SparkGenerate({"--help"});
   CHECK(result.exit_code == 0);
   CHECK(result.err.empty());
@@ -38,7 +38,8 @@ TEST_CASE("--help lists the flags in groups, with defaults", "[generate]") {
   }
 }
 
-TEST_CASE("--version, --list-kv-methods and --list-simd-targets print and stop", "[generate]") {
+TEST_CASE("flag --version, --list-kv-methods and --list-simd-targets print and stop",
+          "[generate]") {
   const ProcessResult version = SparkGenerate({"--version"});
   CHECK(version.exit_code == 0);
   CHECK(version.out.starts_with("spark-generate "));
@@ -138,7 +139,7 @@ TEST_CASE("long names take _ for -, and values are left alone", "[generate]") {
   CHECK(result.out.starts_with("--ctx_size"));
 }
 
-TEST_CASE("--tokenize prints ids as JSON, --render-chat the text of a chat", "[generate]") {
+TEST_CASE("flag --tokenize prints ids as JSON, --render-chat the text of a chat", "[generate]") {
   const ProcessResult ids = SparkGenerate({"--tokenize", "-p", "Once upon a time"});
   CHECK(ids.exit_code == 0);
   CHECK(nlohmann::json::parse(ids.out).size() >= 1);
@@ -152,7 +153,7 @@ TEST_CASE("--tokenize prints ids as JSON, --render-chat the text of a chat", "[g
   CheckRefused({"--render-chat", "-p", "A"}, 2, "--chat-template");  // the model has none
 }
 
-TEST_CASE("--dry-run prints the memory plan", "[generate]") {
+TEST_CASE("flag --dry-run prints the memory plan", "[generate]") {
   const ProcessResult result = SparkGenerate({"--dry-run", "-c", "1024", "--kv", "spark:0.8"});
   CHECK(result.exit_code == 0);
   for (const char* part : {"weights", "KV cache, 1024 tokens", "key masks", "dense f16", "total"}) {
