@@ -87,7 +87,7 @@ TEST_CASE("flag --stop ends before a text that spans tokens", "[generate]") {
   CHECK(StatsOf(result)["stop_reason"] == "stop_text");
 }
 
-TEST_CASE("-n 0 evaluates and prints nothing", "[generate]") {
+TEST_CASE("flag -n 0 evaluates and prints nothing", "[generate]") {
   const ProcessResult result =
       SparkGenerate({"-p", kPrompt, "-q", " Why?", "-n", "0", "--stats", "json"});
   CHECK(result.exit_code == 0);
