@@ -50,7 +50,7 @@ class PlanParser {
 
   std::string Word(std::string_view stops) {
     const size_t end = std::min(text_.find_first_of(stops, at_), text_.size());
-    const std::string word(text_.substr(at_, end - at_));
+    std::string word(text_.substr(at_, end - at_));
     at_ = end;
     return word;
   }
