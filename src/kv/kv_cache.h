@@ -73,7 +73,7 @@ class LayerCache {
   void Append(const float* k, const float* v, size_t n);
 
   // Replaces the empty tails by f32 ones with room for n tokens: during prefill a layer computes
-  // with exact keys, and a policy sees them as they were. CloseContext() ends it.
+  // with exact keys, and a policy sees them as they were. OpenTail() ends it.
   void OpenContext(size_t n);
   // Gives every head an empty tail of the stored types. Whoever compressed has moved the tail's
   // tokens into closed segments.

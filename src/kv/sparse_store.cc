@@ -8,12 +8,6 @@
 #include "spark/error.h"
 
 namespace spark {
-namespace {
-
-bool Bit(const uint8_t* row, size_t j) { return (row[j / 8] >> (j % 8)) & 1; }
-
-}  // namespace
-
 SparseKeyStore SparseKeyStore::Pack(const SparseKeyInput& input, DType value_type,
                                     Recovery recovery) {
   if (IsQuantized(value_type)) {
@@ -45,7 +39,7 @@ void SparseKeyStore::PackToken(const SparseKeyInput& input, size_t t, std::span<
   const uint8_t* mask = input.masks + t * MaskBytes(head_dim_);
   size_t rank = 0;
   for (size_t j = 0; j < head_dim_; ++j) {
-    if (Bit(mask, j)) row[rank++] = key[j];
+    if (MaskBit(mask, j)) row[rank++] = key[j];
   }
   FromFloats(value_type_, row.data(), n_kept_,
              values_.data() + t * n_kept_ * Traits(value_type_).block_bytes);
@@ -91,12 +85,12 @@ void SparseKeyStore::ReadRow(size_t t, float* out) const {
   const float scalar = Scalar(t);
   size_t rank = 0;
   for (size_t j = 0; j < head_dim_; ++j) {
-    if (Bit(mask, j)) {
+    if (MaskBit(mask, j)) {
       out[j] = kept[rank++];
     } else if (recovery_ == Recovery::kZero) {
       out[j] = 0;
     } else {
-      out[j] = (Bit(sign, j) ? scalar : -scalar) * fill()[j];
+      out[j] = (MaskBit(sign, j) ? scalar : -scalar) * fill()[j];
     }
   }
 }

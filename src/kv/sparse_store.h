@@ -43,6 +43,9 @@ struct SparseKeyInput {
 
 constexpr size_t MaskBytes(size_t head_dim) { return (head_dim + 7) / 8; }
 
+// Channel j in one token's row of a mask or sign plane.
+constexpr bool MaskBit(const uint8_t* row, size_t j) { return (row[j / 8] >> (j % 8)) & 1; }
+
 class SparseKeyStore {
  public:
   // Throws Error for a value type other than f32, f16 and bf16.

@@ -19,8 +19,6 @@ using testing::OracleHead;
 using testing::OracleName;
 using testing::OracleVectors;
 
-bool Bit(const uint8_t* row, size_t j) { return (row[j / 8] >> (j % 8)) & 1; }
-
 SparseKeyStore PackSparse(const OracleHead& head, double ratio, Recovery recovery) {
   const SparkStage stage({.ratio = ratio, .recovery = recovery});
   std::vector<KeySegment> segments = stage.Compress(head.context, DType::kF32);
@@ -52,7 +50,7 @@ TEST_CASE("SparK keeps the channels that the authors' code keeps", "[oracle][spa
       std::vector<float> differing;  // contributions of channels on which the two disagree
       for (size_t j = 0; j < c.head_dim; ++j) {
         const bool expected = kept[(h * c.tokens + t) * c.head_dim + j] != 0;
-        if (Bit(store.masks() + t * MaskBytes(c.head_dim), j) != expected) {
+        if (MaskBit(store.masks() + t * MaskBytes(c.head_dim), j) != expected) {
           differing.push_back(key[j] * key[j] * weights[j]);
         }
       }

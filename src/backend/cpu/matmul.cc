@@ -44,6 +44,18 @@ void MatMul::Run(const float* x, size_t n, const Weight& w, float* out) {
   }
 }
 
+template <class Body>
+void MatMul::ForUnpackedTiles(const Weight& w, const Body& body) {
+  team_.For(CeilDiv(w.rows, kTileRows), [&](size_t tile, size_t thread) {
+    const size_t first = tile * kTileRows;
+    const size_t count = std::min(kTileRows, w.rows - first);
+    const UnpackedRows rows =
+        UnpackedAt(w, kTileRows, ThreadScratch(thread, UnpackedBytes(w, kTileRows)));
+    UnpackRows(w, first, count, rows);
+    body(rows, first, count);
+  });
+}
+
 void MatMul::RunFewInt(const float* x, size_t n, const Weight& w, float* out) {
   const size_t group = GroupSize(w.type);
   const size_t row_bytes = RoundUp(QuantizedBytes(w.cols, group), kAlignment);
@@ -53,14 +65,10 @@ void MatMul::RunFewInt(const float* x, size_t n, const Weight& w, float* out) {
   };
   for (size_t m = 0; m < n; ++m) QuantizeRow(x + m * w.cols, w.cols, group, row(m));
 
-  team_.For(CeilDiv(w.rows, kTileRows), [&](size_t tile, size_t thread) {
-    const size_t first = tile * kTileRows;
-    const size_t count = std::min(kTileRows, w.rows - first);
-    std::byte* place = ThreadScratch(thread, UnpackedBytes(w, kTileRows));
-    const UnpackedRows rows = UnpackedAt(w, kTileRows, place);
-    UnpackRows(w, first, count, rows);
-    for (size_t m = 0; m < n; ++m)
+  ForUnpackedTiles(w, [&](const UnpackedRows& rows, size_t first, size_t count) {
+    for (size_t m = 0; m < n; ++m) {
       IntDotRows(w.type, rows, count, row(m), out + m * w.rows + first);
+    }
   });
 }
 
@@ -79,12 +87,7 @@ void MatMul::RunManyInt(const float* x, size_t n, const Weight& w, float* out) {
   });
 
   const IntPanels activations{QuantizedAt(w.cols, group, lanes, panels), panel_bytes, n};
-  team_.For(CeilDiv(w.rows, kTileRows), [&](size_t tile, size_t thread) {
-    const size_t first = tile * kTileRows;
-    const size_t count = std::min(kTileRows, w.rows - first);
-    std::byte* place = ThreadScratch(thread, UnpackedBytes(w, kTileRows));
-    const UnpackedRows rows = UnpackedAt(w, kTileRows, place);
-    UnpackRows(w, first, count, rows);
+  ForUnpackedTiles(w, [&](const UnpackedRows& rows, size_t first, size_t count) {
     IntPanelProduct(w.type, rows, count, activations, out + first, w.rows);
   });
 }

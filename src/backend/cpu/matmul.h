@@ -27,6 +27,11 @@ class MatMul {
   void RunFewFloat(const float* x, size_t n, const Weight& w, float* out);
   void RunManyFloat(const float* x, size_t n, const Weight& w, float* out);
 
+  // Unpacks a quantised matrix tile by tile, on all threads, and calls body(rows, first, count)
+  // with weight rows [first, first + count).
+  template <class Body>
+  void ForUnpackedTiles(const Weight& w, const Body& body);
+
   std::byte* ThreadScratch(size_t thread, size_t bytes);
 
   ThreadTeam& team_;

@@ -14,8 +14,6 @@ float Dot(const float* a, const float* b, size_t n) {
   return sum;
 }
 
-bool Bit(const uint8_t* row, size_t j) { return (row[j / 8] >> (j % 8)) & 1; }
-
 }  // namespace
 
 void Scores(const float* q, const DenseStore& keys, size_t n, float* scores) {
@@ -44,10 +42,10 @@ void Scores(const float* q, const SparseKeyStore& keys, size_t n, float* scores)
     float pruned = 0;
     size_t rank = 0;
     for (size_t j = 0; j < head_dim; ++j) {
-      if (Bit(mask, j)) {
+      if (MaskBit(mask, j)) {
         kept += q[j] * values[rank++];
       } else if (recover) {
-        pruned += Bit(sign, j) ? filled[j] : -filled[j];
+        pruned += MaskBit(sign, j) ? filled[j] : -filled[j];
       }
     }
     scores[t] = kept + keys.Scalar(t) * pruned;
