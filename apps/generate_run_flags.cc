@@ -12,9 +12,6 @@ void AddCacheType(FlagParser& parser, const std::string& name, CacheType& type,
                   const std::string& help) {
   parser.Value(name, "TYPE", help, std::string(Name(type)),
                [&type](const std::string& flag, const std::string& value) {
-                 if (value == "q8_0" || value == "q4_0") {
-                   throw UsageError(flag + " " + value + " is not available yet");
-                 }
                  type = ParseCacheType(value, flag);
                });
 }
@@ -30,12 +27,16 @@ void AddCacheFlags(FlagParser& parser, GenerateFlags& flags) {
                  session.plan = CompressionPlan::Parse(value);
                });
   AddCacheType(parser, "--cache-type-k", session.cache_type_k,
-               "keys are stored as f32, f16 or bf16; also -ctk");
+               "keys are stored as f32, f16, bf16, q8_0 or q4_0; also -ctk");
   AddCacheType(parser, "--cache-type-v", session.cache_type_v, "values likewise; also -ctv");
 
+  constexpr size_t kMostTokens = size_t{1} << 30;
+  parser.Number<size_t>("--decode-interval", session.decode_interval, 0, kMostTokens,
+                        "compress questions and answers too, every N tokens; 0: they stay dense");
+  parser.Number<size_t>("--prefill-chunk", session.prefill_chunk, 0, kMostTokens,
+                        "compress the context in chunks of N tokens; 0: all at once");
+
   parser.Group("KV cache, not available yet");
-  parser.Later("--decode-interval", "compress generated tokens, every N");
-  parser.Later("--prefill-chunk", "compress the context in chunks of N tokens");
   parser.Later("--save-cache", "write the compressed context to a file");
   parser.Later("--load-cache", "begin with such a file");
 }

@@ -20,7 +20,13 @@ struct SessionOptions {
   CompressionPlan plan;
   CacheType cache_type_k = CacheType::kF16;
   CacheType cache_type_v = CacheType::kF16;
-  size_t context_size = 0;      // tokens a session can hold; 0: the model's context length
+  size_t context_size = 0;  // tokens a session can hold; 0: the model's context length
+  size_t decode_interval =
+      0;  // tokens behind the context are compressed, so many at a time; 0: never
+  size_t prefill_chunk = 0;  // tokens of the context that are compressed together; 0: all
+  // Rewind() can undo what passes over generated tokens removed from the context. It costs memory
+  // only where such a pass did remove something.
+  bool keep_context = true;
   size_t batch_size = 512;      // tokens that pass through a layer together
   std::string backend = "cpu";  // "cpu" or "reference"
   int threads = 0;              // 0: one a core
@@ -54,13 +60,15 @@ class Session {
   ~Session();
 
   // Processes the context layer by layer; each layer's cache is compressed as soon as that layer is
-  // done, so that at most one layer is ever dense. Once a session, before anything else.
-  // `sink`, when given, receives the logits of every context token.
-  // Throws Error when ids are empty, outside the vocabulary, or more than the context size.
+  // done, so that at most one layer is ever dense. With a prefill chunk the context does so in
+  // pieces, and later ones attend to what the plan left of earlier ones. Once a session, before
+  // anything else. `sink`, when given, receives the logits of every context token. Throws Error
+  // when ids are empty, outside the vocabulary, or more than the context size.
   void Prefill(std::span<const TokenId> ids, const Progress& progress = {},
                const LogitsSink& sink = {});
 
-  // Feeds tokens after what is there; they stay dense. Errors as Prefill().
+  // Feeds tokens after what is there. They stay dense, unless there is a decode interval: then they
+  // are compressed whenever the dense tail has grown by that many. Errors as Prefill().
   void Append(std::span<const TokenId> ids, const Progress& progress = {},
               const LogitsSink& sink = {});
 
@@ -68,6 +76,7 @@ class Session {
   std::span<const float> NextLogits();
 
   // Forgets everything behind the context: a further question finds the cache as Prefill() left it.
+  // Throws Error if that has changed and `keep_context` was off.
   void Rewind();
 
   size_t context_tokens() const;  // tokens given to Prefill()

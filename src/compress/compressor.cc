@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <numeric>
 
 #include "compress/stage.h"
 #include "spark/error.h"
@@ -12,106 +13,189 @@
 namespace spark {
 namespace {
 
-// The queries of one KV head's group: [window, group, head_dim] out of [window, n_heads, head_dim].
-std::vector<float> GroupQueries(const WindowQueries& queries, size_t n_heads, size_t head,
+// The last `n` queries of one KV head's group: [n, group, head_dim] out of [m, n_heads, head_dim].
+std::vector<float> GroupQueries(const WindowQueries& queries, size_t n, size_t n_heads, size_t head,
                                 size_t group, size_t head_dim) {
-  std::vector<float> out(queries.n * group * head_dim);
-  for (size_t i = 0; i < queries.n; ++i) {
-    std::copy_n(queries.q.data() + (i * n_heads + head * group) * head_dim, group * head_dim,
-                out.data() + i * group * head_dim);
+  std::vector<float> out(n * group * head_dim);
+  for (size_t i = 0; i < n; ++i) {
+    std::copy_n(queries.q.data() + ((queries.n - n + i) * n_heads + head * group) * head_dim,
+                group * head_dim, out.data() + i * group * head_dim);
   }
   return out;
 }
 
-void CompressHead(const ChannelStage* stage, const std::vector<float>& queries, size_t window,
-                  size_t group, CacheTypes types, HeadCache& cache) {
-  const Tail tail = std::move(cache.tail);
-  const size_t head_dim = tail.keys.dim();
-  const HeadContext head{.keys = reinterpret_cast<const float*>(tail.keys.data()),
-                         .n_tokens = tail.size(),
-                         .head_dim = head_dim,
-                         .queries = queries.data(),
-                         .window = window,
-                         .group = group};
-  std::vector<KeySegment> segments;
-  if (stage == nullptr) {
-    segments.push_back(DenseKeys(head, 0, head.n_tokens, types.keys));
-  } else {
-    segments = stage->Compress(head, types.keys);
+// Tokens of a head as floats, with the queries that look at them; owns what `view` points at.
+struct HeadTokens {
+  std::vector<float> keys, values, queries;
+  HeadContext view;
+};
+
+// Everything that a pass over one layer needs.
+struct LayerPass {
+  const CompressionPlan& plan;
+  const CompressionPass& pass;
+  const WindowQueries& queries;
+  size_t n_heads;
+  LayerCache& layer;
+
+  size_t group() const { return n_heads / layer.heads().size(); }
+
+  // A head without tokens yet, looked at by the last `window` queries.
+  HeadTokens Begin(size_t head, size_t window) const {
+    HeadTokens tokens;
+    const size_t n = std::min(window, queries.n);
+    tokens.queries = GroupQueries(queries, n, n_heads, head, group(), layer.head_dim());
+    tokens.view = {.head_dim = layer.head_dim(),
+                   .window = n,
+                   .group = group(),
+                   .layer = pass.layer,
+                   .head = head,
+                   .begins = pass.begins,
+                   .ends = pass.ends,
+                   .types = layer.types()};
+    return tokens;
   }
-  const auto* values = reinterpret_cast<const float*>(tail.values.data());
-  for (KeySegment& segment : segments) {
-    DenseStore packed(types.values, head_dim);
-    packed.Reserve(segment.count);
-    packed.Append(values + segment.first * head_dim, segment.count, head_dim);
-    cache.context.push_back({std::move(segment.keys), std::move(packed)});
+};
+
+template <class Keys, class Values>
+void ReadTokens(const Keys& keys, const Values& values, std::span<const uint32_t> numbers,
+                HeadTokens& out) {
+  const size_t dim = out.view.head_dim;
+  const size_t before = out.keys.size();
+  out.keys.resize(before + numbers.size() * dim);
+  out.values.resize(before + numbers.size() * dim);
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    keys.ReadRow(numbers[i], out.keys.data() + before + i * dim);
+    values.ReadRow(numbers[i], out.values.data() + before + i * dim);
   }
 }
 
-}  // namespace
-
-DType ToDType(CacheType type) {
-  switch (type) {
-    case CacheType::kF32:
-      return DType::kF32;
-    case CacheType::kF16:
-      return DType::kF16;
-    case CacheType::kBF16:
-      return DType::kBF16;
-  }
-  throw Error("unknown cache type");
+void Finish(HeadTokens& tokens) {
+  tokens.view.keys = tokens.keys.data();
+  tokens.view.values = tokens.values.data();
+  tokens.view.queries = tokens.queries.data();
+  tokens.view.n_tokens = tokens.keys.size() / tokens.view.head_dim;
 }
 
-CacheType ParseCacheType(std::string_view name, std::string_view flag) {
-  for (const CacheType type : {CacheType::kF32, CacheType::kF16, CacheType::kBF16}) {
-    if (name == Name(type)) return type;
-  }
-  const bool later = name == "q8_0" || name == "q4_0";
-  throw UsageError(
-      later ? "not available yet" : "unknown cache type",
-      {.field = std::string(flag), .found = std::string(name), .allowed = "f32, f16, bf16"});
+std::vector<uint32_t> Numbers(size_t first, size_t end) {
+  std::vector<uint32_t> numbers(end - first);
+  std::iota(numbers.begin(), numbers.end(), static_cast<uint32_t>(first));
+  return numbers;
 }
 
-std::string_view Name(CacheType type) { return Name(ToDType(type)); }
+// What a token stage scores: the tail, behind the context's tokens if those may go as well.
+HeadTokens ScoredTokens(const LayerPass& p, size_t head, bool whole) {
+  const HeadCache& cache = p.layer.heads()[head];
+  HeadTokens tokens = p.Begin(head, p.plan.token_stage()->window());
+  for (const SegmentPtr& segment : cache.context) {
+    if (!whole) break;
+    const std::vector<uint32_t> all = Numbers(0, segment->size());
+    std::visit([&](const auto& keys, const auto& values) { ReadTokens(keys, values, all, tokens); },
+               segment->keys, segment->values);
+    tokens.view.begins = true;
+  }
+  ReadTokens(cache.tail.keys, cache.tail.values, Numbers(0, cache.tail.size()), tokens);
+  Finish(tokens);
+  return tokens;
+}
 
-void CompressLayer(const CompressionPlan& plan, const WindowQueries& queries, size_t n_heads,
-                   int threads, LayerCache& layer) {
-  const size_t n_kv_heads = layer.heads().size();
-  const size_t group = n_heads / n_kv_heads;
-  std::exception_ptr failure;  // an exception may not leave a parallel region
+// Runs body(h) for every KV head in parallel. An exception may not leave a parallel region.
+template <class Body>
+void ForHeads(size_t n_heads, int threads, const Body& body) {
+  std::exception_ptr failure;
 #pragma omp parallel for num_threads(threads) schedule(dynamic)
-  for (size_t h = 0; h < n_kv_heads; ++h) {
+  for (size_t h = 0; h < n_heads; ++h) {
     try {
-      CompressHead(plan.channel_stage(), GroupQueries(queries, n_heads, h, group, layer.head_dim()),
-                   queries.n, group, layer.types(), layer.heads()[h]);
+      body(h);
     } catch (...) {
 #pragma omp critical
       failure = std::current_exception();
     }
   }
   if (failure) std::rethrow_exception(failure);
-  layer.OpenTail();
 }
 
-KvBytes EstimateKvBytes(const ModelInfo& model, const CompressionPlan& plan, CacheType keys,
-                        CacheType values, size_t n_tokens) {
-  LayerCache layer(1, model.head_dim, {ToDType(keys), ToDType(values)});
-  layer.OpenContext(n_tokens);
-  const std::vector<float> token(model.head_dim, 1.0f);
-  for (size_t t = 0; t < n_tokens; ++t) layer.Append(token.data(), token.data(), 1);
-  WindowQueries queries;
-  queries.n = 1;
-  queries.q.assign(model.head_dim, 1.0f);
-  CompressLayer(plan, queries, 1, 1, layer);
-
-  KvBytes bytes;
-  layer.AddBytes(bytes);
-  const size_t heads = model.n_layers * model.n_kv_heads;
-  for (size_t* part : {&bytes.key_values, &bytes.key_masks, &bytes.key_signs, &bytes.key_scalars,
-                       &bytes.values, &bytes.dense_tail}) {
-    *part *= heads;
+// Removes context tokens that are not in `kept` (ascending numbers over context and tail), and
+// returns those that are in the tail, numbered from its start.
+std::vector<uint32_t> EvictContext(const std::vector<uint32_t>& kept, HeadCache& cache) {
+  std::vector<SegmentPtr> left;
+  auto next = kept.begin();
+  uint32_t first = 0;
+  for (const SegmentPtr& segment : cache.context) {
+    const auto end = static_cast<uint32_t>(first + segment->size());
+    std::vector<uint32_t> tokens;
+    for (; next != kept.end() && *next < end; ++next) tokens.push_back(*next - first);
+    if (tokens.size() == segment->size()) {
+      left.push_back(segment);
+    } else if (!tokens.empty()) {
+      left.push_back(std::make_shared<const Segment>(segment->Select(tokens)));
+    }
+    first = end;
   }
-  return bytes;
+  cache.context = std::move(left);
+  std::vector<uint32_t> tail;
+  for (; next != kept.end(); ++next) tail.push_back(*next - first);
+  return tail;
+}
+
+// For every head, which tokens of its tail stay.
+std::vector<std::vector<uint32_t>> RunTokenStage(const LayerPass& p) {
+  std::vector<HeadCache>& caches = p.layer.heads();
+  const TokenStage* stage = p.plan.token_stage();
+  std::vector<std::vector<uint32_t>> kept(caches.size());
+  if (stage == nullptr || (p.pass.generated && stage->budget().n_tokens == 0)) {
+    for (size_t h = 0; h < caches.size(); ++h) kept[h] = Numbers(0, caches[h].tail.size());
+    return kept;
+  }
+  const bool whole = stage->budget().n_tokens > 0;
+  std::vector<HeadTokens> tokens(caches.size());
+  LayerContext context{.heads = {},
+                       .layer = p.pass.layer,
+                       .n_layers = p.pass.n_layers,
+                       .next_position = p.pass.next_position,
+                       .rope = p.pass.rope,
+                       .rope_frequencies = p.pass.rope_frequencies};
+  ForHeads(caches.size(), p.pass.threads, [&](size_t h) { tokens[h] = ScoredTokens(p, h, whole); });
+  for (const HeadTokens& head : tokens) context.heads.push_back(head.view);
+  kept = SelectTokens(*stage, context, p.pass.threads);
+  for (size_t h = 0; whole && h < caches.size(); ++h) kept[h] = EvictContext(kept[h], caches[h]);
+  return kept;
+}
+
+// Packs the tail's tokens `kept`, except the newest ones that stay in the tail.
+void PackTail(const LayerPass& p, size_t head, std::vector<uint32_t> kept) {
+  HeadCache& cache = p.layer.heads()[head];
+  const ChannelStage* stage = p.plan.channel_stage();
+  const size_t stay =
+      p.pass.generated && stage != nullptr ? std::min(stage->keep(), cache.tail.size()) : size_t{0};
+  const size_t end = cache.tail.size() - stay;  // tokens from here on stay as they are
+  kept.erase(std::lower_bound(kept.begin(), kept.end(), static_cast<uint32_t>(end)), kept.end());
+
+  HeadTokens tokens = p.Begin(head, stage == nullptr ? 0 : stage->window());
+  ReadTokens(cache.tail.keys, cache.tail.values, kept, tokens);
+  Finish(tokens);
+  if (p.pass.generated) tokens.view.begins = tokens.view.ends = false;
+  const std::vector<uint32_t> rest = Numbers(end, cache.tail.size());
+  cache.tail = {cache.tail.keys.Select(rest), cache.tail.values.Select(rest)};
+  if (tokens.view.n_tokens == 0) return;
+  if (stage == nullptr) {
+    cache.context.push_back(
+        std::make_shared<const Segment>(DenseSegment(tokens.view, 0, tokens.view.n_tokens)));
+    return;
+  }
+  for (Segment& segment : stage->Compress(tokens.view)) {
+    cache.context.push_back(std::make_shared<const Segment>(std::move(segment)));
+  }
+}
+
+}  // namespace
+
+void CompressLayer(const CompressionPlan& plan, const CompressionPass& pass,
+                   const WindowQueries& queries, size_t n_heads, LayerCache& layer) {
+  const LayerPass p{plan, pass, queries, n_heads, layer};
+  const std::vector<std::vector<uint32_t>> kept = RunTokenStage(p);
+  ForHeads(layer.heads().size(), pass.threads, [&](size_t h) { PackTail(p, h, kept[h]); });
+  if (!pass.generated) layer.OpenTail();
 }
 
 }  // namespace spark

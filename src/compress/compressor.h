@@ -8,11 +8,29 @@
 
 namespace spark {
 
-// Moves the open context (the f32 tails of OpenContext()) of every head into closed segments that
-// `plan` chooses, and opens an empty tail. Heads run on `threads` threads; the result does not
-// depend on how many. `queries` holds the last plan-window queries of all heads.
-void CompressLayer(const CompressionPlan& plan, const WindowQueries& queries, size_t n_heads,
-                   int threads, LayerCache& layer);
+// Where a pass stands.
+struct CompressionPass {
+  size_t layer = 0;
+  size_t n_layers = 0;
+  size_t next_position = 0;  // of the token behind the newest one in the tail
+  const RopeConfig* rope = nullptr;
+  std::span<const float> rope_frequencies{};
+  int threads = 1;
+  bool begins = true;      // the tail's first token is the context's first
+  bool ends = true;        // the tail's last token is the newest there will be in this prefill
+  bool generated = false;  // over tokens that came after the context: see CompressLayer()
+};
+
+// Moves tokens from the tails of every head into closed segments that `plan` chooses. `queries`
+// holds the last queries of all heads, at most plan.window() of them.
+//
+// Over a context (or a chunk of it, after which the tail is empty) all stages of the plan apply. A
+// token stage with a ratio removes its share of the tail; one with a budget of n tokens leaves n of
+// context and tail together. Over generated tokens a ratio does not apply, a budget does; the
+// newest ChannelStage::keep() tokens stay in the tail.
+// Heads run on `pass.threads` threads; the result does not depend on how many.
+void CompressLayer(const CompressionPlan& plan, const CompressionPass& pass,
+                   const WindowQueries& queries, size_t n_heads, LayerCache& layer);
 
 DType ToDType(CacheType type);
 

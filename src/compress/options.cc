@@ -11,6 +11,8 @@
 namespace spark {
 namespace {
 
+constexpr size_t kMostTokens = size_t{1} << 30;
+
 // The whole of `text` as a number; nothing for trailing characters, overflow or an empty text.
 template <class Number>
 bool ParseWhole(const std::string& text, Number& number) {
@@ -38,6 +40,45 @@ double StageOptions::Ratio() const {
         fmt::format("ratio: found '{}', allowed a number from 0 to below 1,", stage_.argument));
   }
   return ratio;
+}
+
+TokenBudget StageOptions::Budget() const {
+  TokenBudget budget;
+  if (stage_.argument.starts_with("n=")) {
+    const std::string number = stage_.argument.substr(2);
+    if (!ParseWhole(number, budget.n_tokens) || budget.n_tokens < 1 ||
+        budget.n_tokens > kMostTokens) {
+      FailPlan(
+          plan_, stage_.argument_position + 2,
+          fmt::format("n: found '{}', allowed a whole number from 1 to {},", number, kMostTokens));
+    }
+  } else {
+    budget.ratio = Ratio();
+  }
+  budget.adaptive = Choice("heads", 0, {"even", "ada"}) == 1;
+  budget.floor = Number("floor", budget.floor, 0, 1);
+  if (!budget.adaptive && Find("floor") != nullptr) Fail("floor", "only heads=ada has a floor,");
+  return budget;
+}
+
+void StageOptions::NoArgument() const {
+  if (!stage_.argument.empty()) {
+    FailPlan(plan_, stage_.argument_position,
+             fmt::format("'{}' takes no ratio, found '{}'", stage_.name, stage_.argument));
+  }
+}
+
+double StageOptions::Number(std::string_view name, double fallback, double least,
+                            double most) const {
+  const OptionText* option = Find(name);
+  if (option == nullptr) return fallback;
+  double value = 0;
+  if (!ParseWhole(option->value, value) || !(value >= least && value <= most)) {
+    FailPlan(plan_, option->value_position,
+             fmt::format("{}: found '{}', allowed a number from {} to {},", name, option->value,
+                         least, most));
+  }
+  return value;
 }
 
 size_t StageOptions::Size(std::string_view name, size_t fallback, size_t least, size_t most) const {

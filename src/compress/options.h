@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "compress/stage.h"
+
 namespace spark {
 
 // One `name=value`. Positions are 0-based characters of the whole plan.
@@ -33,9 +35,14 @@ class StageOptions {
 
   // The stage's argument as a share in [0, 1). Throws UsageError at its position.
   double Ratio() const;
+  // The same, or `n=TOKENS`; with the options `heads` and `floor` where the stage has them.
+  TokenBudget Budget() const;
+  // Throws UsageError if there is an argument.
+  void NoArgument() const;
 
   // The value of an option, or `fallback` when it isn't given. Throw UsageError at the value.
   size_t Size(std::string_view name, size_t fallback, size_t least, size_t most) const;
+  double Number(std::string_view name, double fallback, double least, double most) const;
   // Index into `allowed`.
   size_t Choice(std::string_view name, size_t fallback,
                 const std::vector<std::string_view>& allowed) const;

@@ -1,6 +1,8 @@
 // The plan language: none | stage[+stage…], stage = name[:argument][ '[' option=value,… ']' ].
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "compress/registry.h"
 #include "spark/compression.h"
 #include "spark/error.h"
@@ -68,7 +70,7 @@ class PlanParser {
 std::string AvailableMethods() {
   std::string names = "none";
   for (const MethodInfo& method : Registry()) {
-    if (method.make) names += fmt::format(", {}", method.name);
+    names += fmt::format(", {}", method.name);
   }
   return names;
 }
@@ -81,12 +83,6 @@ void CheckOptions(std::string_view plan, const StageText& stage, const MethodInf
     for (const OptionInfo& info : method.options) {
       known = known || info.name == option.name;
       names += fmt::format("{}{}", names.empty() ? "" : ", ", info.name);
-    }
-    for (const std::string_view later : method.later_options) {
-      if (option.name == later) {
-        FailPlan(plan, option.name_position,
-                 fmt::format("'{}' is not available yet, allowed {},", later, names));
-      }
     }
     if (!known) {
       FailPlan(
@@ -107,10 +103,6 @@ const MethodInfo& RequireMethod(std::string_view plan, const StageText& stage) {
     FailPlan(plan, stage.position,
              fmt::format("unknown method '{}', allowed {},", stage.name, AvailableMethods()));
   }
-  if (!method->make) {
-    FailPlan(plan, stage.position,
-             fmt::format("'{}' is not available yet, allowed {},", stage.name, AvailableMethods()));
-  }
   return *method;
 }
 
@@ -129,12 +121,28 @@ CompressionPlan CompressionPlan::Parse(std::string_view text) {
   for (const StageText& stage : stages) {
     const MethodInfo& method = RequireMethod(text, stage);
     if (plan.channel_ != nullptr) {
-      FailPlan(text, stage.position, "a plan has at most one channel stage; a second one starts");
+      FailPlan(text, stage.position,
+               method.make_token ? "a token stage stands before the channel stage; one starts"
+                                 : "a plan has at most one channel stage; a second one starts");
+    }
+    if (plan.token_ != nullptr && method.make_token) {
+      FailPlan(text, stage.position, "a plan has at most one token stage; a second one starts");
     }
     CheckOptions(text, stage, method);
-    plan.channel_ = method.make(StageOptions(text, stage));
+    const StageOptions options(text, stage);
+    if (method.make_token) {
+      plan.token_ = method.make_token(options);
+    } else {
+      plan.channel_ = method.make_channel(options);
+    }
   }
   return plan;
+}
+
+size_t CompressionPlan::window() const {
+  const size_t token = token_ == nullptr ? 0 : token_->window();
+  const size_t channel = channel_ == nullptr ? 0 : channel_->window();
+  return std::max(token, channel);
 }
 
 }  // namespace spark

@@ -26,21 +26,14 @@ std::vector<MethodInfo> MakeRegistry() {
                    {"sinks", "0", "first prompt tokens whose keys stay whole"},
                    {"weights", "norm",
                     "norm: of the group's mean query (the paper); rms: over window and group"}},
-       .later_options = {"values", "seed"},
-       .make = MakeSparkStage});
+       .make_channel = MakeSparkStage});
   methods.push_back(
       {.name = "think",
        .argument = "R",
        .help = "drops the share R of the key channels of a head, the same for all tokens",
        .paper = kThinkPaper,
        .options = {{"window", "32", "last prompt queries that say which channels matter"}},
-       .make = MakeThinkStage});
-  // Part of the language (cli.md), built by later work: known by name, so that a plan that uses one
-  // is told apart from a typing error.
-  for (const std::string_view name : {"snapkv", "pyramidkv", "streaming", "tova", "h2o", "expected",
-                                      "knorm", "random", "spark-group", "spark-topp"}) {
-    methods.push_back({.name = name});
-  }
+       .make_channel = MakeThinkStage});
   return methods;
 }
 
@@ -61,9 +54,8 @@ const MethodInfo* FindMethod(std::string_view name) {
 std::string ListKvMethods() {
   std::string text = "none (or full)\n    keeps everything\n";
   for (const MethodInfo& method : Registry()) {
-    if (!method.make) continue;
-    text += fmt::format("{}:{}  ({})\n    {}\n", method.name, method.argument, method.paper,
-                        method.help);
+    text += fmt::format("{}{}{}  ({})\n    {}\n", method.name, method.argument.empty() ? "" : ":",
+                        method.argument, method.paper, method.help);
     for (const OptionInfo& option : method.options) {
       text += fmt::format("    [{}={}]  {}\n", option.name, option.fallback, option.help);
     }

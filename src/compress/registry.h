@@ -22,13 +22,13 @@ struct OptionInfo {
 
 struct MethodInfo {
   std::string_view name{};
-  std::string_view argument{};  // "R", or empty when it takes none
+  std::string_view argument{};  // "R", "R or n=N", "P", or empty when it takes none
   std::string_view help{};
   std::string_view paper{};
   std::vector<OptionInfo> options{};
-  std::vector<std::string_view> later_options{};  // of the language, not built yet
-  // Builds the stage from checked text. Empty: a method of the plan language that is not built yet.
-  std::function<std::shared_ptr<const ChannelStage>(const StageOptions&)> make{};
+  // Builds the stage from checked text. One of the two.
+  std::function<std::shared_ptr<const TokenStage>(const StageOptions&)> make_token{};
+  std::function<std::shared_ptr<const ChannelStage>(const StageOptions&)> make_channel{};
 };
 
 std::span<const MethodInfo> Registry();

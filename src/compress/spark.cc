@@ -13,11 +13,14 @@ using Index = Eigen::Index;
 
 }  // namespace
 
-KeySegment DenseKeys(const HeadContext& head, size_t first, size_t count, DType type) {
-  DenseStore store(type, head.head_dim);
-  store.Reserve(count);
-  store.Append(head.keys + first * head.head_dim, count, head.head_dim);
-  return {std::move(store), first, count};
+Segment DenseSegment(const HeadContext& head, size_t first, size_t count) {
+  const auto pack = [&](DType type, const float* rows) {
+    DenseStore store(type, head.head_dim);
+    store.Reserve(count);
+    store.Append(rows + first * head.head_dim, count, head.head_dim);
+    return store;
+  };
+  return {pack(head.types.keys, head.keys), pack(head.types.values, head.values)};
 }
 
 std::vector<float> ChannelWeights(const HeadContext& head, WeightNorm norm) {
@@ -66,25 +69,24 @@ float SelectChannels(const float* key, const std::vector<float>& weights, size_t
   return n_kept < dim ? std::sqrt(pruned / static_cast<float>(dim - n_kept)) : 0.0f;
 }
 
-std::vector<KeySegment> SparkStage::Compress(const HeadContext& head, DType type) const {
+std::vector<Segment> SparkStage::Compress(const HeadContext& head) const {
   const size_t n = head.n_tokens;
-  const size_t sinks = std::min(options_.sinks, n);
-  const size_t keep = std::min(options_.keep, n - sinks);
+  const size_t sinks = head.begins ? std::min(options_.sinks, n) : 0;
+  const size_t keep = head.ends ? std::min(options_.keep, n - sinks) : 0;
   const size_t pruned = n - sinks - keep;
 
-  std::vector<KeySegment> segments;
+  std::vector<Segment> segments;
   if (KeptChannels(options_.ratio, head.head_dim) == head.head_dim || pruned == 0) {
-    segments.push_back(DenseKeys(head, 0, n, type));  // nothing to remove
+    segments.push_back(DenseSegment(head, 0, n));  // nothing to remove
     return segments;
   }
-  if (sinks > 0) segments.push_back(DenseKeys(head, 0, sinks, type));
-  segments.push_back(PackSparse(head, sinks, pruned, type));
-  if (keep > 0) segments.push_back(DenseKeys(head, n - keep, keep, type));
+  if (sinks > 0) segments.push_back(DenseSegment(head, 0, sinks));
+  segments.push_back(PackSparse(head, sinks, pruned));
+  if (keep > 0) segments.push_back(DenseSegment(head, n - keep, keep));
   return segments;
 }
 
-KeySegment SparkStage::PackSparse(const HeadContext& head, size_t first, size_t count,
-                                  DType type) const {
+Segment SparkStage::PackSparse(const HeadContext& head, size_t first, size_t count) const {
   const std::vector<float> weights = ChannelWeights(head, options_.weights);
   std::vector<float> inv_sqrt_w(head.head_dim);
   // The authors divide by zero here; a channel that no query uses recovers as 0 instead.
@@ -100,15 +102,17 @@ KeySegment SparkStage::PackSparse(const HeadContext& head, size_t first, size_t 
     scalars[t] =
         SelectChannels(keys + t * head.head_dim, weights, n_kept, masks.data() + t * mask_bytes);
   }
-  const SparseKeyInput input{.keys = keys,
-                             .stride = head.head_dim,
-                             .n_tokens = count,
-                             .head_dim = head.head_dim,
-                             .masks = masks.data(),
-                             .n_kept = n_kept,
-                             .scalars = scalars,
-                             .inv_sqrt_w = inv_sqrt_w};
-  return {SparseKeyStore::Pack(input, type, options_.recovery), first, count};
+  const SparseInput input{.rows = keys,
+                          .stride = head.head_dim,
+                          .n_tokens = count,
+                          .head_dim = head.head_dim,
+                          .masks = masks.data(),
+                          .scalars = scalars,
+                          .fill = inv_sqrt_w};
+  DenseStore values(head.types.values, head.head_dim);
+  values.Reserve(count);
+  values.Append(head.values + first * head.head_dim, count, head.head_dim);
+  return {SparseStore::Pack(input, head.types.keys, options_.recovery), std::move(values)};
 }
 
 std::shared_ptr<const ChannelStage> MakeSparkStage(const StageOptions& options) {
@@ -116,13 +120,8 @@ std::shared_ptr<const ChannelStage> MakeSparkStage(const StageOptions& options) 
   SparkOptions spark;
   spark.ratio = options.Ratio();
   spark.window = options.Size("window", spark.window, 1, 4096);
-  const std::vector<std::string_view> recoveries = {"mean", "zero", "normal", "exponential"};
-  const size_t recovery = options.Choice("recovery", 0, recoveries);
-  if (recovery > 1) {
-    options.Fail("recovery",
-                 std::string(recoveries[recovery]) + " is not available yet, allowed mean, zero,");
-  }
-  spark.recovery = recovery == 0 ? Recovery::kMean : Recovery::kZero;
+  spark.recovery =
+      options.Choice("recovery", 0, {"mean", "zero"}) == 0 ? Recovery::kMean : Recovery::kZero;
   spark.keep = options.Size("keep", 0, 0, kMostTokens);
   spark.sinks = options.Size("sinks", 0, 0, kMostTokens);
   spark.weights =

@@ -38,10 +38,11 @@ class SparkStage : public ChannelStage {
   explicit SparkStage(const SparkOptions& options) : options_(options) {}
 
   size_t window() const override { return options_.window; }
-  std::vector<KeySegment> Compress(const HeadContext& head, DType type) const override;
+  size_t keep() const override { return options_.keep; }
+  std::vector<Segment> Compress(const HeadContext& head) const override;
 
  private:
-  KeySegment PackSparse(const HeadContext& head, size_t first, size_t count, DType type) const;
+  Segment PackSparse(const HeadContext& head, size_t first, size_t count) const;
 
   SparkOptions options_;
 };

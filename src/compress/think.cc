@@ -25,16 +25,14 @@ std::vector<uint16_t> ThinkChannels(const HeadContext& head, size_t n_kept) {
   return channels;
 }
 
-std::vector<KeySegment> ThinkStage::Compress(const HeadContext& head, DType type) const {
-  std::vector<KeySegment> segments;
+std::vector<Segment> ThinkStage::Compress(const HeadContext& head) const {
+  std::vector<Segment> segments;
+  segments.push_back(DenseSegment(head, 0, head.n_tokens));
   const size_t n_kept = KeptChannels(ratio_, head.head_dim);
-  if (n_kept == head.head_dim) {
-    segments.push_back(DenseKeys(head, 0, head.n_tokens, type));
-    return segments;
-  }
-  DroppedKeyStore store(ThinkChannels(head, n_kept), type, head.head_dim);
+  if (n_kept == head.head_dim) return segments;
+  DroppedKeyStore store(ThinkChannels(head, n_kept), head.types.keys, head.head_dim);
   store.Append(head.keys, head.n_tokens, head.head_dim);
-  segments.push_back({std::move(store), 0, head.n_tokens});
+  segments.front().keys = std::move(store);
   return segments;
 }
 

@@ -19,7 +19,7 @@ class ThinkStage : public ChannelStage {
   ThinkStage(double ratio, size_t window) : ratio_(ratio), window_(window) {}
 
   size_t window() const override { return window_; }
-  std::vector<KeySegment> Compress(const HeadContext& head, DType type) const override;
+  std::vector<Segment> Compress(const HeadContext& head) const override;
 
  private:
   double ratio_;  // share of channels removed, [0, 1)

@@ -4,12 +4,12 @@
 
 #include <algorithm>
 #include <chrono>
-#include <optional>
 #include <thread>
 
 #include "backend/backend.h"
 #include "compress/compressor.h"
 #include "compress/stage.h"
+#include "generate/pass.h"
 #include "model/transformer.h"
 
 namespace spark {
@@ -35,6 +35,16 @@ int ThreadCount(int requested) {
   return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMostThreads);
 }
 
+// Tokens that a later pass compresses wait for it in floats: what they are worth is computed from
+// keys that are not yet quantised.
+CacheTypes TailTypes(const SessionOptions& options) {
+  const auto tail = [&](CacheType type) {
+    const DType stored = ToDType(type);
+    return options.decode_interval > 0 && IsQuantized(stored) ? DType::kF16 : stored;
+  };
+  return {tail(options.cache_type_k), tail(options.cache_type_v)};
+}
+
 std::unique_ptr<Backend> MakeBackend(const SessionOptions& options, int threads) {
   if (options.backend == "reference") return MakeReferenceBackend();
   if (options.backend == "cpu") {
@@ -43,63 +53,6 @@ std::unique_ptr<Backend> MakeBackend(const SessionOptions& options, int threads)
   throw UsageError(options.backend == "cuda" ? "not available yet" : "unknown backend",
                    {.field = "--backend", .found = options.backend, .allowed = "cpu, reference"});
 }
-
-// Reports progress of a pass, and compresses each layer of a context as soon as it is done.
-class PassObserver : public LayerObserver {
- public:
-  PassObserver(const Progress& progress, size_t n_layers, size_t n_tokens)
-      : progress_(progress), n_tokens_(n_tokens), total_(n_layers * n_tokens) {}
-
-  size_t window() const override { return 0; }
-
-  void TileDone(size_t layer, size_t tokens) override {
-    if (progress_ && !progress_(layer * n_tokens_ + tokens, total_)) throw Interrupted();
-  }
-
-  void LayerDone(size_t, LayerCache&, const WindowQueries&) override {}
-
- protected:
-  size_t n_tokens() const { return n_tokens_; }
-
- private:
-  const Progress& progress_;
-  size_t n_tokens_;
-  size_t total_;
-};
-
-class ContextObserver : public PassObserver {
- public:
-  ContextObserver(const Progress& progress, size_t n_tokens, const ModelConfig& config,
-                  const CompressionPlan& plan, int threads, KvCache& cache)
-      : PassObserver(progress, config.n_layers, n_tokens),
-        n_heads_(config.n_heads),
-        plan_(plan),
-        threads_(threads),
-        cache_(cache) {
-    cache_.layers().front().OpenContext(n_tokens);
-  }
-
-  size_t window() const override {
-    return plan_.channel_stage() == nullptr ? 0 : plan_.channel_stage()->window();
-  }
-
-  void LayerDone(size_t layer, LayerCache& cache, const WindowQueries& queries) override {
-    const Clock::time_point start = Clock::now();
-    CompressLayer(plan_, queries, n_heads_, threads_, cache);
-    // Only now: one dense layer at a time.
-    if (layer + 1 < cache_.layers().size()) cache_.layers()[layer + 1].OpenContext(n_tokens());
-    compress_seconds_ += SecondsSince(start);
-  }
-
-  double compress_seconds() const { return compress_seconds_; }
-
- private:
-  size_t n_heads_;
-  const CompressionPlan& plan_;
-  int threads_;
-  KvCache& cache_;
-  double compress_seconds_ = 0;
-};
 
 }  // namespace
 
@@ -111,8 +64,40 @@ struct Session::Impl {
         backend(MakeBackend(options_in, threads)),
         transformer(model.config(), model.weights(), *backend, options.batch_size),
         cache(model.config().n_layers, model.config().n_kv_heads, model.config().head_dim,
-              {ToDType(options.cache_type_k), ToDType(options.cache_type_v)}) {
+              {ToDType(options.cache_type_k), ToDType(options.cache_type_v)}, TailTypes(options)),
+        recent(model.config().n_layers, std::min(options.plan.window(), options.decode_interval),
+               model.config().q_size()) {
     if (options.context_size == 0) options.context_size = model.config().context_length;
+  }
+
+  PassPlan pass_plan() const {
+    return {options.plan, model.config(), transformer.rope_frequencies(), threads};
+  }
+
+  // Tokens that a tail may hold before a pass compresses it.
+  size_t TailLimit() const {
+    if (options.decode_interval == 0) return SIZE_MAX;
+    const ChannelStage* stage = options.plan.channel_stage();
+    return options.decode_interval + (stage == nullptr ? 0 : stage->keep());
+  }
+  size_t TailSize() const { return cache.layers().front().heads().front().tail.size(); }
+
+  // Runs a piece of a context through the layers, compressing as it goes.
+  std::vector<float> PrefillPiece(std::span<const TokenId> ids, const PassProgress& progress,
+                                  const CompressionPass& pass) {
+    ContextObserver observer(progress, ids.size(), pass_plan(), pass, cache);
+    std::vector<float> hidden = transformer.Forward(ids, position, cache, &observer);
+    times.compress_seconds += observer.compress_seconds();
+    return hidden;
+  }
+
+  std::vector<float> AppendPiece(std::span<const TokenId> ids, const PassProgress& progress) {
+    const CompressionPass pass{.next_position = position + ids.size(), .generated = true};
+    TailObserver observer(progress, ids.size(), pass_plan(), pass, TailLimit(), recent);
+    std::vector<float> hidden = transformer.Forward(ids, position, cache, &observer);
+    times.compress_seconds += observer.compress_seconds();
+    context_changed = context_changed || observer.compress_seconds() > 0;
+    return hidden;
   }
 
   void CheckTokens(std::span<const TokenId> ids, std::string_view what) const {
@@ -155,6 +140,7 @@ struct Session::Impl {
   std::unique_ptr<Backend> backend;
   Transformer transformer;
   KvCache cache;
+  RecentQueries recent;
 
   size_t position = 0;
   size_t context_tokens = 0;
@@ -162,6 +148,7 @@ struct Session::Impl {
   std::vector<float> context_hidden;  // the same of the context's last token
   std::vector<float> logits;
   bool logits_ready = false;
+  bool context_changed = false;  // by a pass over generated tokens
   bool usable = true;  // false after an interrupted pass left the layers at different lengths
   SessionTimes times;
 };
@@ -185,15 +172,23 @@ void Session::Prefill(std::span<const TokenId> ids, const Progress& progress,
   s.CheckTokens(ids, "prompt");
   const Clock::time_point start = Clock::now();
   s.usable = false;
-  ContextObserver observer(progress, ids.size(), s.model.config(), s.options.plan, s.threads,
-                           s.cache);
-  const std::vector<float> hidden = s.transformer.Forward(ids, 0, s.cache, &observer);
+  const size_t chunk = s.options.prefill_chunk == 0 ? ids.size() : s.options.prefill_chunk;
+  PassProgress steps{progress, 0, ids.size() * s.model.config().n_layers};
+  while (s.position < ids.size()) {
+    const size_t n = std::min(chunk, ids.size() - s.position);
+    const CompressionPass pass{.next_position = s.position + n,
+                               .begins = s.position == 0,
+                               .ends = s.position + n == ids.size()};
+    const std::vector<float> hidden = s.PrefillPiece(ids.subspan(s.position, n), steps, pass);
+    s.position += n;
+    steps.done = s.position * s.model.config().n_layers;
+    s.TakeHidden(hidden, sink);
+  }
   s.usable = true;
-  s.position = s.context_tokens = ids.size();
-  s.times.compress_seconds = observer.compress_seconds();
+  s.context_tokens = ids.size();
   s.times.prefill_seconds = SecondsSince(start) - s.times.compress_seconds;
-  s.TakeHidden(hidden, sink);
   s.context_hidden = s.last_hidden;
+  if (s.options.keep_context) s.cache.MarkBase();
 }
 
 void Session::Append(std::span<const TokenId> ids, const Progress& progress,
@@ -202,11 +197,16 @@ void Session::Append(std::span<const TokenId> ids, const Progress& progress,
   if (!s.usable) throw Error("the session was interrupted in the middle of a pass");
   s.CheckTokens(ids, "input");
   s.usable = false;
-  PassObserver observer(progress, s.model.config().n_layers, ids.size());
-  const std::vector<float> hidden = s.transformer.Forward(ids, s.position, s.cache, &observer);
+  PassProgress steps{progress, 0, ids.size() * s.model.config().n_layers};
+  for (size_t first = 0; first < ids.size();) {
+    const size_t n = std::min(ids.size() - first, s.TailLimit() - s.TailSize());
+    const std::vector<float> hidden = s.AppendPiece(ids.subspan(first, n), steps);
+    s.position += n;
+    first += n;
+    steps.done = first * s.model.config().n_layers;
+    s.TakeHidden(hidden, sink);
+  }
   s.usable = true;
-  s.position += ids.size();
-  s.TakeHidden(hidden, sink);
 }
 
 std::span<const float> Session::NextLogits() {
@@ -222,7 +222,16 @@ std::span<const float> Session::NextLogits() {
 
 void Session::Rewind() {
   Impl& s = *impl_;
-  s.cache.TruncateTail(0);
+  if (s.context_changed && !s.options.keep_context) {
+    throw Error("the context has changed since it was read, and no copy of it was kept");
+  }
+  if (s.options.keep_context) {
+    s.cache.ResetToBase();
+  } else {
+    for (LayerCache& layer : s.cache.layers()) layer.TruncateTail(0);
+  }
+  s.recent.Clear();
+  s.context_changed = false;
   s.usable = s.usable || s.context_tokens > 0;  // an interrupted question leaves the context whole
   s.position = s.context_tokens;
   s.last_hidden = s.context_hidden;

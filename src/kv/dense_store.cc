@@ -1,27 +1,22 @@
 #include "kv/dense_store.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <cstring>
 
-#include "base/convert.h"
-#include "spark/error.h"
+#include "kv/packed_row.h"
 
 namespace spark {
 
 DenseStore::DenseStore(DType type, size_t dim)
-    : type_(type), dim_(dim), row_bytes_(dim * Traits(type).block_bytes) {
-  if (IsQuantized(type)) {
-    throw Error(fmt::format("a KV cache cannot be stored as {} yet", Name(type)),
-                {.allowed = "f32, f16, bf16"});
-  }
+    : type_(type), dim_(dim), row_bytes_(PackedRowBytes(type, dim)) {
+  CheckCacheType(type);
 }
 
 void DenseStore::Append(const float* rows, size_t n, size_t stride) {
   const size_t room = bytes_.size() / row_bytes_;
   if (size_ + n > room) Reserve(std::max(size_ + n, room + std::max(kGrowTokens, room / 4)));
   for (size_t i = 0; i < n; ++i) {
-    FromFloats(type_, rows + i * stride, dim_, bytes_.data() + (size_ + i) * row_bytes_);
+    PackRow(type_, rows + i * stride, dim_, bytes_.data() + (size_ + i) * row_bytes_);
   }
   size_ += n;
 }
@@ -32,8 +27,18 @@ void DenseStore::Reserve(size_t n) {
 
 void DenseStore::Truncate(size_t n) { size_ = std::min(size_, n); }
 
+DenseStore DenseStore::Select(std::span<const uint32_t> rows) const {
+  DenseStore store(type_, dim_);
+  store.Reserve(rows.size());
+  for (const uint32_t row : rows) {
+    std::memcpy(store.bytes_.data() + store.size_++ * row_bytes_, bytes_.data() + row * row_bytes_,
+                row_bytes_);
+  }
+  return store;
+}
+
 void DenseStore::ReadRow(size_t t, float* out) const {
-  ToFloats(type_, bytes_.data() + t * row_bytes_, dim_, out);
+  UnpackRow(type_, bytes_.data() + t * row_bytes_, dim_, out);
 }
 
 }  // namespace spark

@@ -4,13 +4,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "base/aligned.h"
 #include "base/dtype.h"
 
 namespace spark {
 
-// Layout: [size, dim] row-major without padding, in f32, f16 or bf16.
+// Layout: `size` packed rows (packed_row.h) of row_bytes() each, one after the other.
 class DenseStore {
  public:
   // Throws Error for a type that keys and values can't be stored in.
@@ -18,6 +19,7 @@ class DenseStore {
 
   DType type() const { return type_; }
   size_t dim() const { return dim_; }
+  size_t row_bytes() const { return row_bytes_; }
   size_t size() const { return size_; }
   const std::byte* data() const { return bytes_.data(); }
 
@@ -26,6 +28,9 @@ class DenseStore {
   void Append(const float* rows, size_t n, size_t stride);
   void Reserve(size_t n);
   void Truncate(size_t n);  // forgets the rows behind the first n
+
+  // The rows with these numbers, in that order; nothing is rounded again.
+  DenseStore Select(std::span<const uint32_t> rows) const;
 
   void ReadRow(size_t t, float* out) const;  // out: [dim]
   size_t AllocatedBytes() const { return bytes_.AllocatedBytes(); }

@@ -13,6 +13,12 @@ void DroppedKeyStore::Append(const float* keys, size_t n, size_t stride) {
   }
 }
 
+DroppedKeyStore DroppedKeyStore::Select(std::span<const uint32_t> tokens) const {
+  DroppedKeyStore store(channels_, rows_.type(), head_dim_);
+  store.rows_ = rows_.Select(tokens);
+  return store;
+}
+
 void DroppedKeyStore::ReadRow(size_t t, float* out) const {
   std::vector<float> row(channels_.size());
   rows_.ReadRow(t, row.data());

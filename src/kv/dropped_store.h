@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "kv/dense_store.h"
@@ -24,6 +25,8 @@ class DroppedKeyStore {
 
   // Takes the kept channels of `n` full keys, token t at keys + t * stride.
   void Append(const float* keys, size_t n, size_t stride);
+  DroppedKeyStore Select(std::span<const uint32_t> tokens) const;
+
   void ReadRow(size_t t, float* out) const;  // out: [head_dim], dropped channels 0
 
   size_t ValueBytes() const { return rows_.AllocatedBytes(); }

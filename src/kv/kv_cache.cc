@@ -1,12 +1,14 @@
 #include "kv/kv_cache.h"
 
+#include <algorithm>
+
 namespace spark {
 namespace {
 
 void AddKeyBytes(const DenseStore& keys, KvBytes& bytes) {
   bytes.key_values += keys.AllocatedBytes();
 }
-void AddKeyBytes(const SparseKeyStore& keys, KvBytes& bytes) {
+void AddKeyBytes(const SparseStore& keys, KvBytes& bytes) {
   bytes.key_values += keys.ValueBytes();
   bytes.key_masks += keys.MaskPlaneBytes();
   bytes.key_signs += keys.SignPlaneBytes();
@@ -19,17 +21,24 @@ void AddKeyBytes(const DroppedKeyStore& keys, KvBytes& bytes) {
 
 }  // namespace
 
-size_t HeadCache::size() const {
-  size_t n = tail.size();
-  for (const Segment& segment : context) n += segment.size();
+Segment Segment::Select(std::span<const uint32_t> tokens) const {
+  const auto select = [&](const auto& store) { return store.Select(tokens); };
+  return {std::visit([&](const auto& s) { return KeyStore(select(s)); }, keys),
+          std::visit([&](const auto& s) { return ValueStore(select(s)); }, values)};
+}
+
+size_t HeadCache::context_size() const {
+  size_t n = 0;
+  for (const SegmentPtr& segment : context) n += segment->size();
   return n;
 }
 
-LayerCache::LayerCache(size_t n_kv_heads, size_t head_dim, CacheTypes types)
-    : head_dim_(head_dim), types_(types) {
+LayerCache::LayerCache(size_t n_kv_heads, size_t head_dim, CacheTypes types, CacheTypes tail_types)
+    : head_dim_(head_dim), types_(types), tail_types_(tail_types) {
   heads_.reserve(n_kv_heads);
   for (size_t h = 0; h < n_kv_heads; ++h) {
-    heads_.push_back({{}, {DenseStore(types.keys, head_dim), DenseStore(types.values, head_dim)}});
+    heads_.emplace_back(HeadCache{
+        {}, {}, {DenseStore(tail_types.keys, head_dim), DenseStore(tail_types.values, head_dim)}});
   }
 }
 
@@ -51,7 +60,8 @@ void LayerCache::OpenContext(size_t n) {
 
 void LayerCache::OpenTail() {
   for (HeadCache& head : heads_) {
-    head.tail = {DenseStore(types_.keys, head_dim_), DenseStore(types_.values, head_dim_)};
+    head.tail = {DenseStore(tail_types_.keys, head_dim_),
+                 DenseStore(tail_types_.values, head_dim_)};
   }
 }
 
@@ -62,23 +72,45 @@ void LayerCache::TruncateTail(size_t n) {
   }
 }
 
+void LayerCache::MarkBase() {
+  for (HeadCache& head : heads_) head.base = head.context;
+}
+
+void LayerCache::ResetToBase() {
+  for (HeadCache& head : heads_) head.context = head.base;
+  TruncateTail(0);
+}
+
 void LayerCache::AddBytes(KvBytes& bytes) const {
+  const auto add = [&](const Segment& segment) {
+    std::visit([&](const auto& keys) { AddKeyBytes(keys, bytes); }, segment.keys);
+    bytes.values += std::visit([](const auto& s) { return s.AllocatedBytes(); }, segment.values);
+  };
   for (const HeadCache& head : heads_) {
-    for (const Segment& segment : head.context) {
-      std::visit([&](const auto& keys) { AddKeyBytes(keys, bytes); }, segment.keys);
-      bytes.values += segment.values.AllocatedBytes();
+    for (const SegmentPtr& segment : head.context) add(*segment);
+    for (const SegmentPtr& segment : head.base) {
+      if (std::find(head.context.begin(), head.context.end(), segment) == head.context.end()) {
+        add(*segment);
+      }
     }
     bytes.dense_tail += head.tail.keys.AllocatedBytes() + head.tail.values.AllocatedBytes();
   }
 }
 
-KvCache::KvCache(size_t n_layers, size_t n_kv_heads, size_t head_dim, CacheTypes types) {
+KvCache::KvCache(size_t n_layers, size_t n_kv_heads, size_t head_dim, CacheTypes types,
+                 CacheTypes tail_types) {
   layers_.reserve(n_layers);
-  for (size_t i = 0; i < n_layers; ++i) layers_.emplace_back(n_kv_heads, head_dim, types);
+  for (size_t i = 0; i < n_layers; ++i) {
+    layers_.emplace_back(n_kv_heads, head_dim, types, tail_types);
+  }
 }
 
-void KvCache::TruncateTail(size_t n) {
-  for (LayerCache& layer : layers_) layer.TruncateTail(n);
+void KvCache::MarkBase() {
+  for (LayerCache& layer : layers_) layer.MarkBase();
+}
+
+void KvCache::ResetToBase() {
+  for (LayerCache& layer : layers_) layer.ResetToBase();
 }
 
 KvBytes KvCache::Bytes() const {

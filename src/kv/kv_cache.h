@@ -2,17 +2,17 @@
 // layout.
 //
 //   KvCache ─ LayerCache (one a layer) ─ HeadCache (one a KV head)
-//                                          context: closed segments, compressed, never changed
-//                                          again tail:    open dense segment, newest tokens in
-//                                          order
+//                                          context: closed segments, compressed, immutable
+//                                          tail:    open dense segment, newest tokens in order
 //
-// Attention is a fold over context and tail. It does not care about the order of context tokens, so
-// they may be regrouped; only the tail is causal. Rotary positions are inside the keys.
+// Attention is a fold over context and tail. It does not care about the order of context tokens;
+// only the tail is causal. Rotary positions are inside the keys, so tokens can be left out.
 #ifndef SPARK_KV_KV_CACHE_H_
 #define SPARK_KV_KV_CACHE_H_
 
 #include <cstddef>
-#include <utility>
+#include <memory>
+#include <span>
 #include <variant>
 #include <vector>
 
@@ -23,22 +23,29 @@
 
 namespace spark {
 
-using KeyStore = std::variant<DenseStore, SparseKeyStore, DroppedKeyStore>;
+using KeyStore = std::variant<DenseStore, SparseStore, DroppedKeyStore>;
+using ValueStore = std::variant<DenseStore, SparseStore>;
 
-inline size_t Size(const KeyStore& keys) {
-  return std::visit([](const auto& store) { return store.size(); }, keys);
+template <class Store>  // KeyStore or ValueStore
+size_t Size(const Store& store) {
+  return std::visit([](const auto& s) { return s.size(); }, store);
 }
-// The key of token t as a score sees it. out: [head_dim]
-inline void ReadRow(const KeyStore& keys, size_t t, float* out) {
-  std::visit([&](const auto& store) { store.ReadRow(t, out); }, keys);
+// Token t as attention sees it. out: [head_dim]
+template <class Store>
+void ReadRow(const Store& store, size_t t, float* out) {
+  std::visit([&](const auto& s) { s.ReadRow(t, out); }, store);
 }
 
 // Keys and values of the same tokens. Keys carry RoPE.
 struct Segment {
   KeyStore keys;
-  DenseStore values;
-  size_t size() const { return values.size(); }
+  ValueStore values;
+  size_t size() const { return Size(keys); }
+  // The tokens with these numbers, ascending; nothing is rounded again.
+  Segment Select(std::span<const uint32_t> tokens) const;
 };
+// Segments never change, so a cache and a copy of an earlier state of it share them.
+using SegmentPtr = std::shared_ptr<const Segment>;
 
 // An open, dense segment.
 struct Tail {
@@ -48,10 +55,12 @@ struct Tail {
 };
 
 struct HeadCache {
-  std::vector<Segment> context;
+  std::vector<SegmentPtr> context;
+  std::vector<SegmentPtr> base;  // what ResetToBase() goes back to
   Tail tail;
 
-  size_t size() const;  // tokens
+  size_t context_size() const;  // tokens
+  size_t size() const { return context_size() + tail.size(); }
 };
 
 // Types that closed dense segments, kept values and the tail are stored in.
@@ -62,7 +71,10 @@ struct CacheTypes {
 
 class LayerCache {
  public:
-  LayerCache(size_t n_kv_heads, size_t head_dim, CacheTypes types);
+  // Tails are stored as `tail_types`, closed segments as `types`.
+  LayerCache(size_t n_kv_heads, size_t head_dim, CacheTypes types, CacheTypes tail_types);
+  LayerCache(size_t n_kv_heads, size_t head_dim, CacheTypes types)
+      : LayerCache(n_kv_heads, head_dim, types, types) {}
 
   size_t head_dim() const { return head_dim_; }
   CacheTypes types() const { return types_; }
@@ -75,28 +87,35 @@ class LayerCache {
   // Replaces the empty tails by f32 ones with room for n tokens: during prefill a layer computes
   // with exact keys, and a policy sees them as they were. OpenTail() ends it.
   void OpenContext(size_t n);
-  // Gives every head an empty tail of the stored types. Whoever compressed has moved the tail's
+  // Gives every head an empty tail of the tails' types. Whoever compressed has moved the tail's
   // tokens into closed segments.
   void OpenTail();
 
   void TruncateTail(size_t n);
+
+  void MarkBase();     // remembers the context as it is
+  void ResetToBase();  // back to it, with an empty tail
+
+  // Segments that only the remembered context still has count as well.
   void AddBytes(KvBytes& bytes) const;
 
  private:
   size_t head_dim_;
   CacheTypes types_;
+  CacheTypes tail_types_;
   std::vector<HeadCache> heads_;
 };
 
 class KvCache {
  public:
-  KvCache(size_t n_layers, size_t n_kv_heads, size_t head_dim, CacheTypes types);
+  KvCache(size_t n_layers, size_t n_kv_heads, size_t head_dim, CacheTypes types,
+          CacheTypes tail_types);
 
   std::vector<LayerCache>& layers() { return layers_; }
   const std::vector<LayerCache>& layers() const { return layers_; }
 
-  size_t TailSize() const { return layers_.front().heads().front().tail.size(); }
-  void TruncateTail(size_t n);
+  void MarkBase();
+  void ResetToBase();
   KvBytes Bytes() const;
 
  private:

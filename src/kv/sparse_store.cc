@@ -1,6 +1,7 @@
 #include "kv/sparse_store.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "base/convert.h"
@@ -8,79 +9,140 @@
 #include "spark/error.h"
 
 namespace spark {
-SparseKeyStore SparseKeyStore::Pack(const SparseKeyInput& input, DType value_type,
-                                    Recovery recovery) {
-  if (IsQuantized(value_type)) {
-    throw Error("kept key values cannot be stored as " + std::string(Name(value_type)) + " yet",
-                {.allowed = "f32, f16, bf16"});
-  }
-  SparseKeyStore store;
+
+SparseStore SparseStore::Pack(const SparseInput& input, DType value_type, Recovery recovery) {
+  CheckCacheType(value_type);
+  SparseStore store;
   store.value_type_ = value_type;
   store.recovery_ = recovery;
   store.size_ = input.n_tokens;
   store.head_dim_ = input.head_dim;
-  store.n_kept_ = input.n_kept;
 
   const size_t plane_bytes = input.n_tokens * MaskBytes(input.head_dim);
-  store.values_.Resize(input.n_tokens * input.n_kept * Traits(value_type).block_bytes);
   store.masks_.Resize(plane_bytes);
   if (plane_bytes > 0) std::memcpy(store.masks_.data(), input.masks, plane_bytes);
-  if (recovery == Recovery::kMean) {
-    store.signs_.Resize(plane_bytes);
-    store.PackScalars(input);
-  }
-  std::vector<float> row(input.n_kept);
+  store.LayOutRows();
+  if (recovery == Recovery::kMean) store.signs_.Resize(plane_bytes);
+  if (recovery != Recovery::kZero) store.PackScalars(input);
+  std::vector<float> row(input.head_dim);
   for (size_t t = 0; t < input.n_tokens; ++t) store.PackToken(input, t, row);
   return store;
 }
 
-void SparseKeyStore::PackToken(const SparseKeyInput& input, size_t t, std::span<float> row) {
-  const float* key = input.keys + t * input.stride;
-  const uint8_t* mask = input.masks + t * MaskBytes(head_dim_);
+void SparseStore::LayOutRows() {
+  n_kept_ = size_ > 0 ? CountMaskBits(Mask(0), MaskBytes(head_dim_)) : 0;
+  bool same = true;
+  size_t bytes = 0;
+  std::vector<uint32_t> offsets;
+  for (size_t t = 0; t < size_; ++t) {
+    const size_t kept = CountMaskBits(Mask(t), MaskBytes(head_dim_));
+    same = same && kept == n_kept_;
+    if (t % kOffsetTokens == 0) {
+      if (bytes > UINT32_MAX) throw Error("more than 4 GiB of kept values in one segment");
+      offsets.push_back(static_cast<uint32_t>(bytes));
+    }
+    bytes += PackedRowBytes(value_type_, kept);
+  }
+  values_.Resize(bytes);
+  if (same) return;
+  offsets_.Resize(offsets.size() * sizeof(uint32_t));
+  std::memcpy(offsets_.data(), offsets.data(), offsets_.size());
+}
+
+size_t SparseStore::Kept(size_t t) const {
+  return uniform() ? n_kept_ : CountMaskBits(Mask(t), MaskBytes(head_dim_));
+}
+
+const std::byte* SparseStore::Row(size_t t) const {
+  if (uniform()) return values() + t * PackedRowBytes(value_type_, n_kept_);
+  const std::byte* row = values() + offsets()[t / kOffsetTokens];
+  for (size_t i = t / kOffsetTokens * kOffsetTokens; i < t; ++i) {
+    row += PackedRowBytes(value_type_, Kept(i));
+  }
+  return row;
+}
+
+void SparseStore::PackToken(const SparseInput& input, size_t t, std::span<float> row) {
+  const float* x = input.rows + t * input.stride;
+  const uint8_t* mask = Mask(t);
   size_t rank = 0;
   for (size_t j = 0; j < head_dim_; ++j) {
-    if (MaskBit(mask, j)) row[rank++] = key[j];
+    if (MaskBit(mask, j)) row[rank++] = x[j];
   }
-  FromFloats(value_type_, row.data(), n_kept_,
-             values_.data() + t * n_kept_ * Traits(value_type_).block_bytes);
-  if (recovery_ == Recovery::kZero) return;
+  PackRow(value_type_, row.data(), rank, values_.data() + (Row(t) - values()));
+  if (recovery_ != Recovery::kMean) return;
   auto* signs = reinterpret_cast<uint8_t*>(signs_.data()) + t * MaskBytes(head_dim_);
   for (size_t j = 0; j < head_dim_; ++j) {
-    if (key[j] > 0) signs[j / 8] = static_cast<uint8_t>(signs[j / 8] | (1u << (j % 8)));
+    if (x[j] > 0) SetMaskBit(signs, j);
   }
 }
 
 // f16 reaches from 6e-8 to 65504 and contributions know no bounds, so 16-bit scalars are shares of
 // the largest one, and the unit moves into `fill`.
-void SparseKeyStore::PackScalars(const SparseKeyInput& input) {
-  const bool wide = value_type_ == DType::kF32;
+void SparseStore::PackScalars(const SparseInput& input) {
   float scale = 1;
-  if (!wide && size_ > 0) {
-    const float largest = *std::max_element(input.scalars.begin(), input.scalars.end());
+  if (scalar_type() != DType::kF32) {
+    float largest = 0;
+    for (const float scalar : input.scalars) largest = std::max(largest, std::abs(scalar));
     if (largest > 0) scale = largest;
   }
   std::vector<float> shares(input.scalars.begin(), input.scalars.end());
   for (float& share : shares) share /= scale;
-  const DType type = wide ? DType::kF32 : DType::kF16;
-  scalars_.Resize(size_ * Traits(type).block_bytes);
-  FromFloats(type, shares.data(), size_, scalars_.data());
+  scalars_.Resize(size_ * Traits(scalar_type()).block_bytes);
+  FromFloats(scalar_type(), shares.data(), size_, scalars_.data());
 
   fill_.Resize(head_dim_ * sizeof(float));
   auto* fill = reinterpret_cast<float*>(fill_.data());
-  for (size_t j = 0; j < head_dim_; ++j) fill[j] = scale * input.inv_sqrt_w[j];
+  for (size_t j = 0; j < head_dim_; ++j) {
+    fill[j] = recovery_ == Recovery::kConstant ? scale : scale * input.fill[j];
+  }
 }
 
-float SparseKeyStore::Scalar(size_t t) const {
+namespace {
+
+// Rows of `row_bytes` bytes with the given numbers, in that order.
+void CopyRows(const AlignedBytes& from, size_t row_bytes, std::span<const uint32_t> rows,
+              AlignedBytes& to) {
+  if (from.size() == 0) return;
+  to.Resize(rows.size() * row_bytes);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    std::memcpy(to.data() + i * row_bytes, from.data() + rows[i] * row_bytes, row_bytes);
+  }
+}
+
+}  // namespace
+
+SparseStore SparseStore::Select(std::span<const uint32_t> tokens) const {
+  SparseStore store;
+  store.value_type_ = value_type_;
+  store.recovery_ = recovery_;
+  store.size_ = tokens.size();
+  store.head_dim_ = head_dim_;
+  CopyRows(masks_, MaskBytes(head_dim_), tokens, store.masks_);
+  CopyRows(signs_, MaskBytes(head_dim_), tokens, store.signs_);
+  CopyRows(scalars_, Traits(scalar_type()).block_bytes, tokens, store.scalars_);
+  store.fill_.Resize(fill_.size());
+  if (fill_.size() > 0) std::memcpy(store.fill_.data(), fill_.data(), fill_.size());
+  store.LayOutRows();
+  size_t at = 0;
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    const size_t bytes = PackedRowBytes(value_type_, store.Kept(i));
+    std::memcpy(store.values_.data() + at, Row(tokens[i]), bytes);
+    at += bytes;
+  }
+  return store;
+}
+
+float SparseStore::Scalar(size_t t) const {
   if (recovery_ == Recovery::kZero) return 0;
-  if (value_type_ == DType::kF32) return reinterpret_cast<const float*>(scalars_.data())[t];
+  if (scalar_type() == DType::kF32) return reinterpret_cast<const float*>(scalars_.data())[t];
   return ToFloat(reinterpret_cast<const F16*>(scalars_.data())[t]);
 }
 
-void SparseKeyStore::ReadRow(size_t t, float* out) const {
-  std::vector<float> kept(n_kept_);
-  ToFloats(value_type_, values() + t * n_kept_ * Traits(value_type_).block_bytes, n_kept_,
-           kept.data());
-  const uint8_t* mask = masks() + t * MaskBytes(head_dim_);
+void SparseStore::ReadRow(size_t t, float* out) const {
+  std::vector<float> kept(Kept(t));
+  UnpackRow(value_type_, Row(t), kept.size(), kept.data());
+  const uint8_t* mask = Mask(t);
   const uint8_t* sign = signs() + t * MaskBytes(head_dim_);
   const float scalar = Scalar(t);
   size_t rank = 0;
@@ -90,7 +152,8 @@ void SparseKeyStore::ReadRow(size_t t, float* out) const {
     } else if (recovery_ == Recovery::kZero) {
       out[j] = 0;
     } else {
-      out[j] = (MaskBit(sign, j) ? scalar : -scalar) * fill()[j];
+      const bool positive = recovery_ == Recovery::kConstant || MaskBit(sign, j);
+      out[j] = (positive ? scalar : -scalar) * fill()[j];
     }
   }
 }

@@ -1,21 +1,25 @@
-// Keys of one KV head with a different set of channels kept for every token (SparK, arXiv
-// 2508.15212).
+// Rows of one KV head with a different set of channels kept for every token: SparK's keys, and
+// values pruned in the same manner (arXiv 2508.15212).
 //
-// Goals: the bytes that the ratio promises; fixed strides, so that token t is found without a
-// table; scores computed from the packed form. Non-goal: changing a token once it is packed.
+// Goals: the bytes that the ratio promises; a token is found without a table of tokens; scores and
+// sums computed from the packed form. Non-goal: changing a token once it is packed.
 //
 // Layout for n tokens, D channels, T kept channels a token (a structure of arrays):
-//   values  [n, T]          kept k[t,j] in channel order; f32, f16 or bf16
+//   values  rows of the T kept channels in channel order, packed one after the other (packed_row.h)
 //   masks   [n, ceil(D/8)]  bit j%8 of byte j/8: channel j is kept
-//   signs   [n, ceil(D/8)]  the same, k[t,j] > 0; recovery `mean` only
-//   scalars [n]             s[t], in units of scale(); f32 beside f32 values, else f16; `mean` only
-//   fill    [D]             f32, scale() / sqrt(w[j]), 0 where w[j] = 0; `mean` only
-// so that  k̂[t,j] = values[rank of j] if kept, else ±scalars[t] * fill[j].
+//   signs   [n, ceil(D/8)]  the same, x[t,j] > 0; recovery `mean` only
+//   scalars [n]             s[t], in units of scale(); f32 beside f32 values, else f16; not `zero`
+//   fill    [D]             f32, scale() times what the scalar counts for in channel j; not `zero`
+//   offsets [ceil(n/64)]    u32, only if T differs between tokens: where in `values` the rows of
+//                           tokens 64i, 64i+1, … begin; a row's length follows from its mask
+// A pruned channel reads as ±s[t] * fill[j] (`mean`: the sign plane's), s[t] * fill[j] (`constant`)
+// or 0 (`zero`).
 //
 // Chosen over a sign plane with a sparse residual and over index bytes: docs/decisions.md.
 #ifndef SPARK_KV_SPARSE_STORE_H_
 #define SPARK_KV_SPARSE_STORE_H_
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -23,68 +27,95 @@
 
 #include "base/aligned.h"
 #include "base/dtype.h"
+#include "kv/packed_row.h"
 
 namespace spark {
 
-// What a pruned channel counts as when a score is computed.
-enum class Recovery : uint8_t { kMean, kZero };
+// What a pruned channel counts as.
+enum class Recovery : uint8_t {
+  kMean,      // keys: sign(k) * sqrt(mean pruned contribution / w), spark.md §3
+  kZero,      // 0
+  kConstant,  // values: the mean of the token's pruned values
+};
 
 // What Pack() is given; views of arrays that it only reads.
-struct SparseKeyInput {
-  const float* keys = nullptr;  // token t, channel j at keys[t * stride + j]; RoPE applied
+struct SparseInput {
+  const float* rows = nullptr;  // token t, channel j at rows[t * stride + j]
   size_t stride = 0;
   size_t n_tokens = 0;
   size_t head_dim = 0;
-  const uint8_t* masks = nullptr;  // [n_tokens, MaskBytes(head_dim)]; n_kept bits set in each
-  size_t n_kept = 0;
-  std::span<const float> scalars;     // [n_tokens] sqrt of the mean pruned contribution
-  std::span<const float> inv_sqrt_w;  // [head_dim] 1/sqrt(w[j]), 0 where w[j] = 0
+  const uint8_t* masks = nullptr;  // [n_tokens, MaskBytes(head_dim)], any number of bits in each
+  std::span<const float> scalars;  // [n_tokens]; not for kZero
+  std::span<const float> fill;     // [head_dim]; kMean only, 1 for kConstant
 };
 
 constexpr size_t MaskBytes(size_t head_dim) { return (head_dim + 7) / 8; }
 
 // Channel j in one token's row of a mask or sign plane.
 constexpr bool MaskBit(const uint8_t* row, size_t j) { return (row[j / 8] >> (j % 8)) & 1; }
+inline void SetMaskBit(uint8_t* row, size_t j) {
+  row[j / 8] = static_cast<uint8_t>(row[j / 8] | (1u << (j % 8)));
+}
+inline size_t CountMaskBits(const uint8_t* row, size_t mask_bytes) {
+  size_t n = 0;
+  for (size_t i = 0; i < mask_bytes; ++i) n += static_cast<size_t>(std::popcount(row[i]));
+  return n;
+}
 
-class SparseKeyStore {
+class SparseStore {
  public:
-  // Throws Error for a value type other than f32, f16 and bf16.
-  static SparseKeyStore Pack(const SparseKeyInput& input, DType value_type, Recovery recovery);
+  // Throws Error for a type that no cache is stored in.
+  static SparseStore Pack(const SparseInput& input, DType value_type, Recovery recovery);
+
+  // The tokens with these numbers, ascending; nothing is rounded again.
+  SparseStore Select(std::span<const uint32_t> tokens) const;
 
   DType value_type() const { return value_type_; }
   Recovery recovery() const { return recovery_; }
   size_t size() const { return size_; }
   size_t head_dim() const { return head_dim_; }
-  size_t n_kept() const { return n_kept_; }
+  bool uniform() const { return offsets_.size() == 0; }  // every token keeps as many channels
+  size_t n_kept() const { return n_kept_; }              // how many, if so
+
+  static constexpr size_t kOffsetTokens = 64;  // tokens between two offsets
 
   // The arrays above; every one is readable kReadSlack bytes past its end.
   const std::byte* values() const { return values_.data(); }
+  const uint32_t* offsets() const { return reinterpret_cast<const uint32_t*>(offsets_.data()); }
   const uint8_t* masks() const { return reinterpret_cast<const uint8_t*>(masks_.data()); }
   const uint8_t* signs() const { return reinterpret_cast<const uint8_t*>(signs_.data()); }
   const float* fill() const { return reinterpret_cast<const float*>(fill_.data()); }
   const std::byte* scalars() const { return scalars_.data(); }
   DType scalar_type() const { return value_type_ == DType::kF32 ? DType::kF32 : DType::kF16; }
-  float Scalar(size_t t) const;
 
-  void ReadRow(size_t t, float* out) const;  // out: [head_dim], the key as a score sees it
+  const uint8_t* Mask(size_t t) const { return masks() + t * MaskBytes(head_dim_); }
+  size_t Kept(size_t t) const;  // channels that token t keeps
+  const std::byte* Row(size_t t) const;
+  float Scalar(size_t t) const;  // 0 for kZero
 
-  size_t ValueBytes() const { return values_.AllocatedBytes(); }
+  void ReadRow(size_t t, float* out) const;  // out: [head_dim], as attention sees it
+
+  size_t ValueBytes() const { return values_.AllocatedBytes() + offsets_.AllocatedBytes(); }
   size_t MaskPlaneBytes() const { return masks_.AllocatedBytes(); }
   size_t SignPlaneBytes() const { return signs_.AllocatedBytes(); }
   size_t ScalarBytes() const { return scalars_.AllocatedBytes() + fill_.AllocatedBytes(); }
+  size_t AllocatedBytes() const {
+    return ValueBytes() + MaskPlaneBytes() + SignPlaneBytes() + ScalarBytes();
+  }
 
  private:
-  SparseKeyStore() = default;
+  SparseStore() = default;
 
-  void PackToken(const SparseKeyInput& input, size_t t, std::span<float> row);
-  void PackScalars(const SparseKeyInput& input);
+  void LayOutRows();  // from the masks: n_kept_, offsets_ and room in values_
+  void PackToken(const SparseInput& input, size_t t, std::span<float> row);
+  void PackScalars(const SparseInput& input);
 
   DType value_type_ = DType::kF16;
   Recovery recovery_ = Recovery::kMean;
   size_t size_ = 0;
   size_t head_dim_ = 0;
   size_t n_kept_ = 0;
-  AlignedBytes values_, masks_, signs_, scalars_, fill_;
+  AlignedBytes values_, offsets_, masks_, signs_, scalars_, fill_;
 };
 
 }  // namespace spark

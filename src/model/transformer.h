@@ -53,6 +53,7 @@ class Transformer {
   void Logits(const float* hidden, size_t n, float* logits);
 
   const ModelConfig& config() const { return config_; }
+  std::span<const float> rope_frequencies() const { return rope_frequencies_; }
 
  private:
   // One tile of a batch: n rows of x are updated in place.

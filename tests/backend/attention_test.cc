@@ -14,8 +14,8 @@ DenseStore RandomDense(DType type, size_t n, size_t dim, Random& random) {
 }
 
 // Random masks with floor(ratio * D) channels pruned, as a policy would hand them over.
-SparseKeyStore RandomSparse(DType type, size_t n, size_t dim, double ratio, Recovery recovery,
-                            Random& random) {
+SparseStore RandomSparse(DType type, size_t n, size_t dim, double ratio, Recovery recovery,
+                         Random& random) {
   const size_t kept = dim - static_cast<size_t>(ratio * static_cast<double>(dim));
   const std::vector<float> keys = random.Normals(n * dim);
   std::vector<float> scalars = random.Normals(n), inverse = random.Normals(dim);
@@ -32,15 +32,14 @@ SparseKeyStore RandomSparse(DType type, size_t n, size_t dim, double ratio, Reco
       byte = static_cast<uint8_t>(byte | (1u << (channels[i] % 8)));
     }
   }
-  return SparseKeyStore::Pack({.keys = keys.data(),
-                               .stride = dim,
-                               .n_tokens = n,
-                               .head_dim = dim,
-                               .masks = masks.data(),
-                               .n_kept = kept,
-                               .scalars = scalars,
-                               .inv_sqrt_w = inverse},
-                              type, recovery);
+  return SparseStore::Pack({.rows = keys.data(),
+                            .stride = dim,
+                            .n_tokens = n,
+                            .head_dim = dim,
+                            .masks = masks.data(),
+                            .scalars = scalars,
+                            .fill = inverse},
+                           type, recovery);
 }
 
 DroppedKeyStore RandomDropped(DType type, size_t n, size_t dim, Random& random) {
@@ -119,10 +118,13 @@ LayerCache RandomLayer(size_t n_heads, size_t dim, size_t n_context, size_t n_ta
     if (n == 0) continue;
     auto& context = layer.heads()[h].context;
     const auto values = [&](size_t count) { return RandomDense(type, count, dim, random); };
-    context.push_back({RandomDense(type, 3, dim, random), values(3)});
+    context.push_back(
+        std::make_shared<const Segment>(Segment{RandomDense(type, 3, dim, random), values(3)}));
     const Recovery recovery = h % 2 == 0 ? Recovery::kMean : Recovery::kZero;
-    context.push_back({RandomSparse(type, n, dim, 0.8, recovery, random), values(n)});
-    context.push_back({RandomDropped(type, n / 2 + 1, dim, random), values(n / 2 + 1)});
+    context.push_back(std::make_shared<const Segment>(
+        Segment{RandomSparse(type, n, dim, 0.8, recovery, random), values(n)}));
+    context.push_back(std::make_shared<const Segment>(
+        Segment{RandomDropped(type, n / 2 + 1, dim, random), values(n / 2 + 1)}));
   }
   const std::vector<float> k = random.Normals(n_tail * n_heads * dim);
   const std::vector<float> v = random.Normals(n_tail * n_heads * dim);

@@ -19,11 +19,11 @@ using testing::OracleHead;
 using testing::OracleName;
 using testing::OracleVectors;
 
-SparseKeyStore PackSparse(const OracleHead& head, double ratio, Recovery recovery) {
+SparseStore PackSparse(const OracleHead& head, double ratio, Recovery recovery) {
   const SparkStage stage({.ratio = ratio, .recovery = recovery});
-  std::vector<KeySegment> segments = stage.Compress(head.context, DType::kF32);
+  std::vector<Segment> segments = stage.Compress(head.context);
   REQUIRE(segments.size() == 1);
-  return std::get<SparseKeyStore>(std::move(segments[0].keys));
+  return std::get<SparseStore>(std::move(segments[0].keys));
 }
 
 template <class Check>
@@ -41,7 +41,7 @@ void ForEachHead(Check check) {
 
 TEST_CASE("SparK keeps the channels that the authors' code keeps", "[oracle][spark]") {
   ForEachHead([](const OracleCase& c, size_t h, const OracleHead& head, double ratio) {
-    const SparseKeyStore store = PackSparse(head, ratio, Recovery::kMean);
+    const SparseStore store = PackSparse(head, ratio, Recovery::kMean);
     const std::vector<float> weights = ChannelWeights(head.context, WeightNorm::kNorm);
     const std::vector<int64_t> kept = OracleVectors().ReadInts(OracleName(c, ratio, "kept"));
     size_t mismatches = 0;
@@ -80,7 +80,7 @@ TEST_CASE("channel weights are the authors'", "[oracle][spark]") {
 
 TEST_CASE("recovered keys are the authors'", "[oracle][spark]") {
   ForEachHead([](const OracleCase& c, size_t h, const OracleHead& head, double ratio) {
-    const SparseKeyStore store = PackSparse(head, ratio, Recovery::kMean);
+    const SparseStore store = PackSparse(head, ratio, Recovery::kMean);
     const std::vector<float> expected = OracleVectors().ReadFloats(OracleName(c, ratio, "k_mean"));
     std::vector<float> row(c.head_dim);
     float worst = 0;
@@ -161,13 +161,15 @@ TEST_CASE("a channel that no query uses recovers as zero", "[spark]") {
   for (size_t j = 0; j < kDim; ++j) keys[j] = static_cast<float>(j + 1);
   queries[0] = queries[1] = queries[2] = 1.0f;
   const HeadContext head{.keys = keys.data(),
+                         .values = keys.data(),
                          .n_tokens = 1,
                          .head_dim = kDim,
                          .queries = queries.data(),
                          .window = 1,
-                         .group = 1};
+                         .group = 1,
+                         .types = {DType::kF32, DType::kF32}};
   const SparkStage stage({.ratio = 0.75});  // channels 1 and 2 stay
-  const std::vector<KeySegment> segments = stage.Compress(head, DType::kF32);
+  const std::vector<Segment> segments = stage.Compress(head);
   std::vector<float> row(kDim);
   ReadRow(segments.at(0).keys, 0, row.data());
   CHECK(row[1] == 2.0f);
@@ -180,15 +182,13 @@ TEST_CASE("sinks and recent tokens stay whole", "[spark]") {
   const OracleCase& c = OracleCases().front();
   const OracleHead head(c, 0);
   const SparkStage stage({.ratio = 0.9, .keep = 5, .sinks = 4});
-  const std::vector<KeySegment> segments = stage.Compress(head.context, DType::kF32);
+  const std::vector<Segment> segments = stage.Compress(head.context);
   REQUIRE(segments.size() == 3);
   CHECK(std::holds_alternative<DenseStore>(segments[0].keys));
-  CHECK(segments[0].count == 4);
-  CHECK(std::holds_alternative<SparseKeyStore>(segments[1].keys));
-  CHECK(segments[1].first == 4);
-  CHECK(segments[1].count == c.tokens - 9);
+  CHECK(segments[0].size() == 4);
+  CHECK(std::holds_alternative<SparseStore>(segments[1].keys));
+  CHECK(segments[1].size() == c.tokens - 9);
   CHECK(std::holds_alternative<DenseStore>(segments[2].keys));
-  CHECK(segments[2].first == c.tokens - 5);
   std::vector<float> row(c.head_dim);
   ReadRow(segments[2].keys, 0, row.data());
   CHECK(std::equal(row.begin(), row.end(), head.keys.end() - 5 * static_cast<int>(c.head_dim)));
@@ -197,8 +197,7 @@ TEST_CASE("sinks and recent tokens stay whole", "[spark]") {
 TEST_CASE("ratio 0 and ratios below one channel keep everything", "[spark]") {
   const OracleHead head(OracleCases().front(), 0);
   for (const double ratio : {0.0, 0.001}) {
-    const std::vector<KeySegment> segments =
-        SparkStage({.ratio = ratio}).Compress(head.context, DType::kF32);
+    const std::vector<Segment> segments = SparkStage({.ratio = ratio}).Compress(head.context);
     REQUIRE(segments.size() == 1);
     CHECK(std::holds_alternative<DenseStore>(segments[0].keys));
   }

@@ -65,8 +65,8 @@ TEST_CASE("reserved stores take exactly their rows and the slack", "[kv]") {
 }
 
 TEST_CASE("types that keys can't be stored in are refused", "[kv]") {
-  CHECK_THROWS_AS(DenseStore(DType::kQ8_0, 64), Error);
-  CHECK_THROWS_AS(SparseKeyStore::Pack({}, DType::kQ4_0, Recovery::kMean), Error);
+  CHECK_THROWS_AS(DenseStore(DType::kQ4_1, 64), Error);
+  CHECK_THROWS_AS(SparseStore::Pack({}, DType::kQ6_K, Recovery::kMean), Error);
 }
 
 TEST_CASE("a sparse key is its kept values and signed fills", "[kv]") {
@@ -86,17 +86,16 @@ TEST_CASE("a sparse key is its kept values and signed fills", "[kv]") {
     const std::vector<float> scalars = {1e9f, 2e9f, 0.0f, 3e8f, 1e7f};
     std::vector<float> inv_sqrt_w(dim, 2e-9f);
     inv_sqrt_w[dim - 1] = 0;
-    const SparseKeyInput input{.keys = keys.data(),
-                               .stride = dim,
-                               .n_tokens = kTokens,
-                               .head_dim = dim,
-                               .masks = masks.data(),
-                               .n_kept = n_kept,
-                               .scalars = scalars,
-                               .inv_sqrt_w = inv_sqrt_w};
+    const SparseInput input{.rows = keys.data(),
+                            .stride = dim,
+                            .n_tokens = kTokens,
+                            .head_dim = dim,
+                            .masks = masks.data(),
+                            .scalars = scalars,
+                            .fill = inv_sqrt_w};
     for (const DType type : {DType::kF32, DType::kF16}) {
       for (const Recovery recovery : {Recovery::kMean, Recovery::kZero}) {
-        const SparseKeyStore store = SparseKeyStore::Pack(input, type, recovery);
+        const SparseStore store = SparseStore::Pack(input, type, recovery);
         CHECK((store.SignPlaneBytes() == 0) == (recovery == Recovery::kZero));
         CHECK((store.ScalarBytes() == 0) == (recovery == Recovery::kZero));
         std::vector<float> row(dim);

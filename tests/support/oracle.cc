@@ -56,12 +56,15 @@ OracleHead::OracleHead(const OracleCase& c, size_t head) {
       queries.insert(queries.end(), q.begin(), q.end());
     }
   }
+  values = Slice(OracleVectors().ReadFloats(c.name + ".v"), head * head_size, head_size);
   context = {.keys = keys.data(),
+             .values = values.data(),
              .n_tokens = c.tokens,
              .head_dim = c.head_dim,
              .queries = queries.data(),
              .window = c.window,
-             .group = c.group()};
+             .group = c.group(),
+             .types = {DType::kF32, DType::kF32}};
 }
 
 }  // namespace spark::testing

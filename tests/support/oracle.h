@@ -33,6 +33,7 @@ std::string OracleName(const OracleCase& c, double ratio, const std::string& ten
 struct OracleHead {
   OracleHead(const OracleCase& c, size_t head);
   std::vector<float> keys;     // [N, D]
+  std::vector<float> values;   // [N, D]
   std::vector<float> queries;  // [W, G, D]
   std::vector<float> probes;   // [G, D]
   HeadContext context;

@@ -31,7 +31,7 @@ KeyView ViewOf(const DroppedKeyStore& keys) {
           .channels = keys.channels().data()};
 }
 
-KeyView ViewOf(const SparseKeyStore& keys) {
+KeyView ViewOf(const SparseStore& keys) {
   const bool fill = keys.recovery() == Recovery::kMean;
   return {.type = keys.value_type(),
           .head_dim = keys.head_dim(),
@@ -59,9 +59,9 @@ void Attention::PlanRuns(const HeadCache& head, size_t max_tokens) {
           {keys, values.type(), values.data(), t, std::min(max_tokens, values.size() - t), causal});
     }
   };
-  for (const Segment& segment : head.context) {
-    add(std::visit([](const auto& keys) { return ViewOf(keys); }, segment.keys), segment.values,
-        false);
+  for (const SegmentPtr& segment : head.context) {
+    add(std::visit([](const auto& keys) { return ViewOf(keys); }, segment->keys),
+        std::get<DenseStore>(segment->values), false);
   }
   add(ViewOf(head.tail.keys), head.tail.values, true);
 }

@@ -30,7 +30,7 @@ struct KeyView {
 };
 KeyView ViewOf(const DenseStore& keys);
 KeyView ViewOf(const DroppedKeyStore& keys);
-KeyView ViewOf(const SparseKeyStore& keys);
+KeyView ViewOf(const SparseStore& keys);
 
 // Tokens [first, first + count) of a segment or of the tail.
 struct TokenRun {

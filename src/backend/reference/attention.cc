@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/convert.h"
+#include "kv/packed_row.h"
 
 namespace spark::reference {
 namespace {
@@ -26,17 +26,16 @@ void Scores(const float* q, const DenseStore& keys, size_t n, float* scores) {
 
 // q·k̂[t] = Σ_kept q[j] k[t,j] + s[t] Σ_pruned ±q[j]/sqrt(w[j]). The quotient is the same for every
 // token, so it is taken once.
-void Scores(const float* q, const SparseKeyStore& keys, size_t n, float* scores) {
+void Scores(const float* q, const SparseStore& keys, size_t n, float* scores) {
   const size_t head_dim = keys.head_dim();
   const bool recover = keys.recovery() != Recovery::kZero;
   std::vector<float> filled(head_dim, 0.0f);
   for (size_t j = 0; recover && j < head_dim; ++j) filled[j] = q[j] * keys.fill()[j];
 
-  std::vector<float> values(keys.n_kept());
-  const size_t row_bytes = keys.n_kept() * Traits(keys.value_type()).block_bytes;
+  std::vector<float> values(head_dim);
   for (size_t t = 0; t < n; ++t) {
-    ToFloats(keys.value_type(), keys.values() + t * row_bytes, keys.n_kept(), values.data());
-    const uint8_t* mask = keys.masks() + t * MaskBytes(head_dim);
+    UnpackRow(keys.value_type(), keys.Row(t), keys.Kept(t), values.data());
+    const uint8_t* mask = keys.Mask(t);
     const uint8_t* sign = keys.signs() + t * MaskBytes(head_dim);
     float kept = 0;
     float pruned = 0;
@@ -68,32 +67,37 @@ void Softmax(std::vector<float>& scores, float scale) {
   for (float& score : scores) score /= sum;
 }
 
-void AddWeightedValues(const float* weights, const DenseStore& values, size_t n, float* out) {
-  std::vector<float> value(values.dim());
+template <class Store>
+void AddWeightedValues(const float* weights, const Store& values, size_t n, size_t dim,
+                       float* out) {
+  std::vector<float> value(dim);
   for (size_t t = 0; t < n; ++t) {
     values.ReadRow(t, value.data());
-    for (size_t j = 0; j < values.dim(); ++j) out[j] += weights[t] * value[j];
+    for (size_t j = 0; j < dim; ++j) out[j] += weights[t] * value[j];
   }
 }
 
 void AttendOne(const float* q, const HeadCache& head, size_t n_tail, float scale, float* out) {
   std::vector<float> scores(head.size() - head.tail.size() + n_tail);
   float* next = scores.data();
-  for (const Segment& segment : head.context) {
-    std::visit([&](const auto& keys) { Scores(q, keys, segment.size(), next); }, segment.keys);
-    next += segment.size();
+  for (const SegmentPtr& segment : head.context) {
+    std::visit([&](const auto& keys) { Scores(q, keys, segment->size(), next); }, segment->keys);
+    next += segment->size();
   }
   Scores(q, head.tail.keys, n_tail, next);
 
   Softmax(scores, scale);
 
-  std::fill_n(out, head.tail.values.dim(), 0.0f);
+  const size_t dim = head.tail.values.dim();
+  std::fill_n(out, dim, 0.0f);
   next = scores.data();
-  for (const Segment& segment : head.context) {
-    AddWeightedValues(next, segment.values, segment.size(), out);
-    next += segment.size();
+  for (const SegmentPtr& segment : head.context) {
+    std::visit(
+        [&](const auto& values) { AddWeightedValues(next, values, segment->size(), dim, out); },
+        segment->values);
+    next += segment->size();
   }
-  AddWeightedValues(next, head.tail.values, n_tail, out);
+  AddWeightedValues(next, head.tail.values, n_tail, dim, out);
 }
 
 }  // namespace spark::reference

@@ -12,14 +12,11 @@ namespace spark::reference {
 
 // scores[t] = q · k[t] for the first n tokens of a store. q: [head_dim]
 void Scores(const float* q, const DenseStore& keys, size_t n, float* scores);
-void Scores(const float* q, const SparseKeyStore& keys, size_t n, float* scores);
+void Scores(const float* q, const SparseStore& keys, size_t n, float* scores);
 void Scores(const float* q, const DroppedKeyStore& keys, size_t n, float* scores);
 
 // In place: scores become exp(scale * score) / Σ exp(scale * score).
 void Softmax(std::vector<float>& scores, float scale);
-
-// out += Σ_t weights[t] v[t] over the first n tokens of a store. out: [values.dim()]
-void AddWeightedValues(const float* weights, const DenseStore& values, size_t n, float* out);
 
 // One query against one head's cache, the tail up to `n_tail` tokens. out: [head_dim]
 void AttendOne(const float* q, const HeadCache& head, size_t n_tail, float scale, float* out);

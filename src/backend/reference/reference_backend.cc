@@ -97,7 +97,7 @@ class ReferenceBackend : public Backend {
 
  private:
   static size_t HeadDim(const DenseStore& store) { return store.dim(); }
-  static size_t HeadDim(const SparseKeyStore& store) { return store.head_dim(); }
+  static size_t HeadDim(const SparseStore& store) { return store.head_dim(); }
   static size_t HeadDim(const DroppedKeyStore& store) { return store.head_dim(); }
 };
 

@@ -1,0 +1,79 @@
+#include "generate/pass.h"
+
+#include <algorithm>
+#include <chrono>
+
+namespace spark {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double SecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+CompressionPass AtLayer(CompressionPass pass, const PassPlan& plan, size_t layer) {
+  pass.layer = layer;
+  pass.n_layers = plan.config.n_layers;
+  pass.rope = &plan.config.rope;
+  pass.rope_frequencies = plan.rope_frequencies;
+  pass.threads = plan.threads;
+  return pass;
+}
+
+}  // namespace
+
+void RecentQueries::Add(size_t layer, const WindowQueries& queries) {
+  Ring& ring = layers_[layer];
+  ring.q.resize(window_ * q_size_);
+  for (size_t i = 0; i < queries.n; ++i, ++ring.seen) {
+    std::copy_n(queries.q.data() + i * q_size_, q_size_,
+                ring.q.data() + ring.seen % window_ * q_size_);
+  }
+}
+
+WindowQueries RecentQueries::Last(size_t layer) const {
+  const Ring& ring = layers_[layer];
+  WindowQueries queries;
+  queries.n = std::min(ring.seen, window_);
+  queries.q.resize(queries.n * q_size_);
+  for (size_t i = 0; i < queries.n; ++i) {
+    const size_t row = (ring.seen - queries.n + i) % window_;
+    std::copy_n(ring.q.data() + row * q_size_, q_size_, queries.q.data() + i * q_size_);
+  }
+  return queries;
+}
+
+void RecentQueries::Clear() {
+  for (Ring& ring : layers_) ring.seen = 0;
+}
+
+void PassObserver::TileDone(size_t layer, size_t tokens) {
+  const size_t done = progress_.done + layer * n_tokens_ + tokens;
+  if (progress_.report && !progress_.report(done, progress_.total)) throw Interrupted();
+}
+
+ContextObserver::ContextObserver(const PassProgress& progress, size_t n_tokens,
+                                 const PassPlan& plan, const CompressionPass& pass, KvCache& cache)
+    : PassObserver(progress, n_tokens), plan_(plan), pass_(pass), cache_(cache) {
+  cache_.layers().front().OpenContext(n_tokens);
+}
+
+void ContextObserver::LayerDone(size_t layer, LayerCache& cache, const WindowQueries& queries) {
+  const Clock::time_point start = Clock::now();
+  CompressLayer(plan_.plan, AtLayer(pass_, plan_, layer), queries, plan_.config.n_heads, cache);
+  // Only now: one dense layer at a time.
+  if (layer + 1 < cache_.layers().size()) cache_.layers()[layer + 1].OpenContext(n_tokens());
+  compress_seconds_ += SecondsSince(start);
+}
+
+void TailObserver::LayerDone(size_t layer, LayerCache& cache, const WindowQueries& queries) {
+  recent_.Add(layer, queries);
+  if (cache.heads().front().tail.size() < limit_) return;
+  const Clock::time_point start = Clock::now();
+  CompressLayer(plan_.plan, AtLayer(pass_, plan_, layer), recent_.Last(layer), plan_.config.n_heads,
+                cache);
+  compress_seconds_ += SecondsSince(start);
+}
+
+}  // namespace spark

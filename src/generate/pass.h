@@ -1,0 +1,110 @@
+// What looks on while tokens pass through the layers: progress, compression, queries for later.
+#ifndef SPARK_GENERATE_PASS_H_
+#define SPARK_GENERATE_PASS_H_
+
+#include <cstddef>
+#include <vector>
+
+#include "compress/compressor.h"
+#include "model/transformer.h"
+#include "spark/session.h"
+
+namespace spark {
+
+// Progress over the pieces that some tokens are cut into; a step is a token in a layer.
+struct PassProgress {
+  const Progress& report;
+  size_t done = 0;  // by earlier pieces
+  size_t total = 0;
+};
+
+// The last queries of every layer, while they are needed for a pass over generated tokens.
+class RecentQueries {
+ public:
+  RecentQueries(size_t n_layers, size_t window, size_t q_size)
+      : window_(window), q_size_(q_size), layers_(n_layers) {}
+
+  size_t window() const { return window_; }
+  void Add(size_t layer, const WindowQueries& queries);
+  WindowQueries Last(size_t layer) const;  // in order
+  void Clear();
+
+ private:
+  struct Ring {
+    size_t seen = 0;       // query i lies in row i % window
+    std::vector<float> q;  // [window, q_size]
+  };
+  size_t window_;
+  size_t q_size_;
+  std::vector<Ring> layers_;
+};
+
+// Reports progress, and throws Interrupted when it is told to stop.
+class PassObserver : public LayerObserver {
+ public:
+  PassObserver(const PassProgress& progress, size_t n_tokens)
+      : progress_(progress), n_tokens_(n_tokens) {}
+
+  size_t window() const override { return 0; }
+  void TileDone(size_t layer, size_t tokens) override;
+  void LayerDone(size_t, LayerCache&, const WindowQueries&) override {}
+
+ protected:
+  size_t n_tokens() const { return n_tokens_; }
+
+ private:
+  const PassProgress& progress_;
+  size_t n_tokens_;
+};
+
+// The plan, as every layer of every pass applies it.
+struct PassPlan {
+  const CompressionPlan& plan;
+  const ModelConfig& config;
+  std::span<const float> rope_frequencies;
+  int threads;
+};
+
+// A context or a chunk of one: each layer is compressed as soon as it is done.
+class ContextObserver : public PassObserver {
+ public:
+  ContextObserver(const PassProgress& progress, size_t n_tokens, const PassPlan& plan,
+                  const CompressionPass& pass, KvCache& cache);
+
+  size_t window() const override { return plan_.plan.window(); }
+  void LayerDone(size_t layer, LayerCache& cache, const WindowQueries& queries) override;
+  double compress_seconds() const { return compress_seconds_; }
+
+ private:
+  PassPlan plan_;
+  CompressionPass pass_;
+  KvCache& cache_;
+  double compress_seconds_ = 0;
+};
+
+// Tokens behind the context: a layer whose tail has reached `limit` tokens is compressed.
+class TailObserver : public PassObserver {
+ public:
+  TailObserver(const PassProgress& progress, size_t n_tokens, const PassPlan& plan,
+               const CompressionPass& pass, size_t limit, RecentQueries& recent)
+      : PassObserver(progress, n_tokens),
+        plan_(plan),
+        pass_(pass),
+        limit_(limit),
+        recent_(recent) {}
+
+  size_t window() const override { return recent_.window(); }
+  void LayerDone(size_t layer, LayerCache& cache, const WindowQueries& queries) override;
+  double compress_seconds() const { return compress_seconds_; }
+
+ private:
+  PassPlan plan_;
+  CompressionPass pass_;
+  size_t limit_;
+  RecentQueries& recent_;
+  double compress_seconds_ = 0;
+};
+
+}  // namespace spark
+
+#endif  // SPARK_GENERATE_PASS_H_
