@@ -1,56 +1,11 @@
 #include <algorithm>
-#include <numeric>
 
 #include "backend/backend.h"
 #include "tests/backend/kernel_test.h"
+#include "tests/support/random_stores.h"
 
 namespace spark {
 namespace {
-
-DenseStore RandomDense(DType type, size_t n, size_t dim, Random& random) {
-  DenseStore store(type, dim);
-  store.Append(random.Normals(n * dim).data(), n, dim);
-  return store;
-}
-
-// Random masks with floor(ratio * D) channels pruned, as a policy would hand them over.
-SparseStore RandomSparse(DType type, size_t n, size_t dim, double ratio, Recovery recovery,
-                         Random& random) {
-  const size_t kept = dim - static_cast<size_t>(ratio * static_cast<double>(dim));
-  const std::vector<float> keys = random.Normals(n * dim);
-  std::vector<float> scalars = random.Normals(n), inverse = random.Normals(dim);
-  for (float& s : scalars) s = std::abs(s);
-  for (float& w : inverse) w = std::abs(w);
-  inverse[dim / 2] = 0;  // a channel without weight recovers as 0
-  std::vector<uint8_t> masks(n * MaskBytes(dim));
-  std::vector<size_t> channels(dim);
-  for (size_t t = 0; t < n; ++t) {
-    std::iota(channels.begin(), channels.end(), size_t{0});
-    for (size_t i = 0; i < kept; ++i) {
-      std::swap(channels[i], channels[i + random.Below(static_cast<uint32_t>(dim - i))]);
-      uint8_t& byte = masks[t * MaskBytes(dim) + channels[i] / 8];
-      byte = static_cast<uint8_t>(byte | (1u << (channels[i] % 8)));
-    }
-  }
-  return SparseStore::Pack({.rows = keys.data(),
-                            .stride = dim,
-                            .n_tokens = n,
-                            .head_dim = dim,
-                            .masks = masks.data(),
-                            .scalars = scalars,
-                            .fill = inverse},
-                           type, recovery);
-}
-
-DroppedKeyStore RandomDropped(DType type, size_t n, size_t dim, Random& random) {
-  std::vector<uint16_t> channels;
-  for (size_t j = 0; j < dim; ++j) {
-    if (j == 0 || random.Below(2) == 0) channels.push_back(static_cast<uint16_t>(j));
-  }
-  DroppedKeyStore store(channels, type, dim);
-  store.Append(random.Normals(n * dim).data(), n, dim);
-  return store;
-}
 
 // f32 arithmetic on identical stored values: products and sums differ in order only. Sums of up to
 // 256 channels and 700 tokens keep well below sqrt(700) * 6e-8 of their size; attention adds exp,
@@ -80,7 +35,7 @@ TEST_CASE("scores from dense and dropped stores match the reference", "[backend]
     const auto cpu = MakeCpuBackend({.threads = 2});
     Random random(11);
     for (const size_t dim : HeadDims(IsSlow(target))) {
-      for (const DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
+      for (const DType type : kCacheTypes) {
         for (const size_t group : {1, 3, 4, 9}) {
           const size_t n = 1 + random.Below(70);
           CheckScores(*cpu, RandomDense(type, n, dim, random), dim, group, random);
@@ -96,35 +51,59 @@ TEST_CASE("scores from channel-sparse stores match the reference", "[backend]") 
     const auto cpu = MakeCpuBackend({.threads = 2});
     Random random(12);
     for (const size_t dim : HeadDims(IsSlow(target))) {
-      for (const DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
-        for (const double ratio : {0.3, 0.5, 0.8, 0.9}) {
-          for (const Recovery recovery : {Recovery::kMean, Recovery::kZero}) {
+      for (const DType type : kCacheTypes) {
+        for (const Recovery recovery : kRecoveries) {
+          INFO(Name(type) << " recovery " << static_cast<int>(recovery));
+          for (const double ratio : {0.3, 0.5, 0.8, 0.9}) {
             const size_t n = 1 + random.Below(70);
-            INFO(Name(type) << " ratio " << ratio);
-            CheckScores(*cpu, RandomSparse(type, n, dim, ratio, recovery, random), dim, 3, random);
+            INFO("ratio " << ratio);
+            CheckScores(*cpu, RandomSparse(type, n, dim, {ratio}, recovery, random), dim, 3,
+                        random);
           }
+          const size_t n = 60 + random.Below(90);  // across tiles and offsets
+          INFO("a different width for every token");
+          CheckScores(*cpu, RandomSparse(type, n, dim, {0, true}, recovery, random), dim, 3,
+                      random);
         }
       }
     }
   });
 }
 
+constexpr size_t kKeyKinds = 4, kValueKinds = 4;
+
+KeyStore RandomKeys(size_t kind, DType type, size_t n, size_t dim, Random& random) {
+  if (kind == 0) return RandomDense(type, n, dim, random);
+  if (kind == 1) return RandomDropped(type, n, dim, random);
+  const Recovery recovery = random.Below(2) == 0 ? Recovery::kMean : Recovery::kZero;
+  return RandomSparse(type, n, dim, {0.8, kind == 3}, recovery, random);
+}
+
+ValueStore RandomValues(size_t kind, DType type, size_t n, size_t dim, Random& random) {
+  if (kind == 0) return RandomDense(type, n, dim, random);
+  const Recovery recovery = kind == 1 ? Recovery::kZero : Recovery::kConstant;
+  return RandomSparse(type, n, dim, {0.5, kind == 3}, recovery, random);
+}
+
+CacheTypes RandomTypes(Random& random) {
+  return {kCacheTypes[random.Below(std::size(kCacheTypes))],
+          kCacheTypes[random.Below(std::size(kCacheTypes))]};
+}
+
 // A layer with segments of every kind, of different lengths in each head, and a tail of n_tail.
-LayerCache RandomLayer(size_t n_heads, size_t dim, size_t n_context, size_t n_tail, DType type,
-                       Random& random) {
-  LayerCache layer(n_heads, dim, {type, type});
+LayerCache RandomLayer(size_t n_heads, size_t dim, size_t n_context, size_t n_tail,
+                       CacheTypes types, Random& random) {
+  LayerCache layer(n_heads, dim, types);
   for (size_t h = 0; h < n_heads; ++h) {
     const size_t n = n_context == 0 ? 0 : n_context + 5 * h;
     if (n == 0) continue;
-    auto& context = layer.heads()[h].context;
-    const auto values = [&](size_t count) { return RandomDense(type, count, dim, random); };
-    context.push_back(
-        std::make_shared<const Segment>(Segment{RandomDense(type, 3, dim, random), values(3)}));
-    const Recovery recovery = h % 2 == 0 ? Recovery::kMean : Recovery::kZero;
-    context.push_back(std::make_shared<const Segment>(
-        Segment{RandomSparse(type, n, dim, 0.8, recovery, random), values(n)}));
-    context.push_back(std::make_shared<const Segment>(
-        Segment{RandomDropped(type, n / 2 + 1, dim, random), values(n / 2 + 1)}));
+    const size_t lengths[kKeyKinds] = {3, n / 2 + 1, n, n / 3 + 1};
+    for (size_t kind = 0; kind < kKeyKinds; ++kind) {
+      const size_t length = lengths[kind];
+      layer.heads()[h].context.push_back(std::make_shared<const Segment>(
+          Segment{RandomKeys(kind, types.keys, length, dim, random),
+                  RandomValues(random.Below(kValueKinds), types.values, length, dim, random)}));
+    }
   }
   const std::vector<float> k = random.Normals(n_tail * n_heads * dim);
   const std::vector<float> v = random.Normals(n_tail * n_heads * dim);
@@ -151,9 +130,33 @@ TEST_CASE("attention matches the reference for every shape of head and group", "
     for (const size_t dim : HeadDims(IsSlow(target))) {
       for (const size_t group : {1, 3, 4, 8, 9, 16}) {
         for (const size_t n : {1, 2, 5}) {
-          const DType type = n == 1 ? DType::kF16 : n == 2 ? DType::kBF16 : DType::kF32;
-          const LayerCache layer = RandomLayer(2, dim, 9 + random.Below(70), n, type, random);
+          const LayerCache layer =
+              RandomLayer(2, dim, 9 + random.Below(70), n, RandomTypes(random), random);
           CheckAttend(*cpu, layer, n, group, random);
+        }
+      }
+    }
+  });
+}
+
+// Every store of keys beside every store of values, in every type; 130 tokens are three tiles.
+TEST_CASE("attention matches the reference for every pair of stores", "[backend]") {
+  ForEachSimdTarget([&](const std::string& target) {
+    const auto cpu = MakeCpuBackend({.threads = 1});
+    Random random(17);
+    for (const DType key_type : kCacheTypes) {
+      for (const DType value_type : kCacheTypes) {
+        for (size_t pair = 0; pair < kKeyKinds * kValueKinds; ++pair) {
+          const size_t keys = pair / kValueKinds, values = pair % kValueKinds;
+          const size_t n_tokens = IsSlow(target) ? 70 : 130, dim = 33;
+          LayerCache layer = RandomLayer(1, dim, 0, 5, {key_type, value_type}, random);
+          layer.heads()[0].context.push_back(std::make_shared<const Segment>(
+              Segment{RandomKeys(keys, key_type, n_tokens, dim, random),
+                      RandomValues(values, value_type, n_tokens, dim, random)}));
+          INFO(Name(key_type) << " keys " << keys << ", " << Name(value_type) << " values "
+                              << values);
+          CheckAttend(*cpu, layer, 1, 3, random);  // few rows
+          CheckAttend(*cpu, layer, 5, 3, random);  // many
         }
       }
     }
@@ -168,7 +171,8 @@ TEST_CASE("attention is causal in the tail and sees the whole context", "[backen
       if (IsSlow(target) && n > 20) continue;
       for (const size_t before : {0, 1, 70}) {
         for (const size_t context : {0, 40}) {
-          const LayerCache layer = RandomLayer(3, 64, context, before + n, DType::kF16, random);
+          const LayerCache layer =
+              RandomLayer(3, 64, context, before + n, RandomTypes(random), random);
           INFO("tail before the queries " << before << " context " << context);
           CheckAttend(*cpu, layer, n, 3, random);
         }
@@ -180,7 +184,8 @@ TEST_CASE("attention is causal in the tail and sees the whole context", "[backen
 TEST_CASE("long contexts are cut into items without changing the result", "[backend]") {
   Random random(15);
   for (const size_t n : {1, 30}) {
-    const LayerCache layer = RandomLayer(2, 64, 1500, n + 600, DType::kF16, random);
+    const CacheTypes types{n == 1 ? DType::kQ8_0 : DType::kF16, DType::kQ4_0};
+    const LayerCache layer = RandomLayer(2, 64, 1500, n + 600, types, random);
     CheckAttend(*MakeCpuBackend({.threads = 2}), layer, n, 3, random);
 
     const std::vector<float> q = random.Normals(n * 6 * 64);
@@ -194,7 +199,7 @@ TEST_CASE("long contexts are cut into items without changing the result", "[back
 TEST_CASE("scores of any size do not overflow the softmax", "[backend]") {
   Random random(16);
   for (const size_t n : {1, 20}) {
-    const LayerCache layer = RandomLayer(1, 16, 100, n, DType::kF32, random);
+    const LayerCache layer = RandomLayer(1, 16, 100, n, {DType::kF32, DType::kF32}, random);
     std::vector<float> q = random.Normals(n * 2 * 16);
     for (float& x : q) x *= 1e6f;
     std::vector<float> out(q.size()), expected(q.size());

@@ -13,38 +13,38 @@
 #include "hwy/highway.h"
 // After foreach_target.h: included once for each target.
 #include "backend/cpu/exp-inl.h"
-#include "backend/cpu/expand_keys-inl.h"
+#include "backend/cpu/expand_rows-inl.h"
 #include "backend/cpu/float_blocks-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace spark::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Dense stores are read as they lie, channel-sparse ones through a tile of expanded tokens.
-void ScoreRowsKernel(const KeyView& keys, size_t first, size_t count, const float* q, size_t n_rows,
-                     float* scores, size_t stride, float* scratch) {
-  const size_t dim = keys.head_dim;
+// Plain stores are read as they lie, others through a tile of expanded tokens.
+void ScoreRowsKernel(const RowsView& keys, size_t first, size_t count, const float* q,
+                     size_t n_rows, float* scores, size_t stride, float* scratch) {
+  const size_t width = keys.masks == nullptr ? keys.width : keys.head_dim;
   if (keys.channels != nullptr) {  // gather q once: then the store is dense, of `width` channels
     for (size_t r = 0; r < n_rows; ++r) {
-      for (size_t i = 0; i < keys.width; ++i) {
-        scratch[r * keys.width + i] = q[r * dim + keys.channels[i]];
+      for (size_t i = 0; i < width; ++i) {
+        scratch[r * width + i] = q[r * keys.head_dim + keys.channels[i]];
       }
     }
     q = scratch;
   }
-  WithFloatType(keys.type, keys.values, [&](const auto* values) HWY_ATTR {
-    if (keys.masks == nullptr) {
-      DotRowsWith(values + first * keys.width, keys.width, count, keys.width, q, keys.width, n_rows,
-                  scores, stride);
-      return;
-    }
-    const size_t row = RoundUp(dim, 16);
-    for (size_t t = 0; t < count; t += kTokenTile) {
-      const size_t n = HWY_MIN(kTokenTile, count - t);
-      ExpandSparseKeys(keys, values, first + t, n, scratch, row);
-      DotRowsWith(scratch, row, n, dim, q, dim, n_rows, scores + t, stride);
-    }
-  });
+  if (IsPlain(keys)) {
+    WithFloatType(keys.type, keys.values, [&](const auto* values) HWY_ATTR {
+      DotRowsWith(values + first * width, width, count, width, q, width, n_rows, scores, stride);
+    });
+    return;
+  }
+  const size_t row = RoundUp(width, 16);
+  float* tile = scratch + kFewQueryRows * RoundUp(keys.head_dim, 16);
+  for (size_t t = 0; t < count; t += kTokenTile) {
+    const size_t n = HWY_MIN(kTokenTile, count - t);
+    ExpandRows(keys, first + t, n, tile, row);
+    DotRowsWith(tile, row, n, width, q, width, n_rows, scores + t, stride);
+  }
 }
 
 // Scores to exp(scale * score - maximum), in place.
@@ -72,22 +72,39 @@ void SoftmaxRow(float* scores, size_t n, float scale, float& max, float& sum) {
   sum = hn::ReduceSum(df, total);
 }
 
-// out[r, j] = Σ_t p[r, t] v[t, j] for kRows rows. v: [n, D]; whole vectors of it are read, which
-// the store's slack allows.
+// Values of n tokens as floats, token t's at rows + t * stride. Whole vectors of them are read,
+// which the store's slack allows.
+template <class T>
+struct ValueRows {
+  const T* rows;
+  size_t stride;
+  size_t n;
+};
+
+// out[r, j] = Σ_t p[r, t] v[t, j] for kRows rows, beside what is there if `add`.
 template <size_t kRows, class T>
-HWY_NOINLINE void WeightedRows(const float* p, size_t stride, const T* v, size_t n, size_t dim,
-                               float* out) {
+HWY_NOINLINE void WeightedRows(const float* p, size_t stride, const ValueRows<T>& values,
+                               size_t dim, bool add, float* out) {
   const FloatTag df;
   const size_t lanes = hn::Lanes(df);
+  const size_t n = values.n;
   for (size_t j = 0; j < dim; j += 2 * lanes) {
-    FloatVec c00 = hn::Zero(df), c10 = c00, c20 = c00, c30 = c00;
-    FloatVec c01 = c00, c11 = c00, c21 = c00, c31 = c00;
+    const T* v = values.rows + j;
     const bool two = j + lanes < dim;
+    const auto old0 = [&](size_t r) HWY_ATTR {
+      return add && r < kRows ? hn::LoadN(df, out + r * dim + j, dim - j) : hn::Zero(df);
+    };
+    const auto old1 = [&](size_t r) HWY_ATTR {
+      if (!add || !two || r >= kRows) return hn::Zero(df);
+      return hn::LoadN(df, out + r * dim + j + lanes, dim - j - lanes);
+    };
+    FloatVec c00 = old0(0), c10 = old0(1), c20 = old0(2), c30 = old0(3);
+    FloatVec c01 = old1(0), c11 = old1(1), c21 = old1(2), c31 = old1(3);
     if (two) {
-      OuterBlock<kRows, true>(n, p, stride, 1, v + j, v + j + lanes, dim, c00, c10, c20, c30, c01,
+      OuterBlock<kRows, true>(n, p, stride, 1, v, v + lanes, values.stride, c00, c10, c20, c30, c01,
                               c11, c21, c31);
     } else {
-      OuterBlock<kRows, false>(n, p, stride, 1, v + j, v + j, dim, c00, c10, c20, c30, c01, c11,
+      OuterBlock<kRows, false>(n, p, stride, 1, v, v, values.stride, c00, c10, c20, c30, c01, c11,
                                c21, c31);
     }
     const auto store = [&](size_t r, FloatVec c0, FloatVec c1) HWY_ATTR {
@@ -102,42 +119,64 @@ HWY_NOINLINE void WeightedRows(const float* p, size_t stride, const T* v, size_t
 }
 
 template <class T>
-HWY_INLINE void WeightedValues(const float* p, size_t n_rows, size_t stride, const T* v, size_t n,
-                               size_t dim, float* out) {
+HWY_INLINE void WeightedTile(const float* p, size_t n_rows, size_t stride,
+                             const ValueRows<T>& values, size_t dim, bool add, float* out) {
   for (size_t r = 0; r < n_rows;) {
     const size_t rest = n_rows - r;
     const float* pr = p + r * stride;
     float* row = out + r * dim;
     if (rest >= 4) {
-      WeightedRows<4>(pr, stride, v, n, dim, row);
+      WeightedRows<4>(pr, stride, values, dim, add, row);
       r += 4;
     } else if (rest == 3) {
-      WeightedRows<3>(pr, stride, v, n, dim, row);
+      WeightedRows<3>(pr, stride, values, dim, add, row);
       r += 3;
     } else {
-      WeightedRows<1>(pr, stride, v, n, dim, row);
+      WeightedRows<1>(pr, stride, values, dim, add, row);
       r += 1;
     }
   }
 }
 
+// out[r, j] = Σ_t p[r, t] v[t, j] over the run's tokens.
+void WeightedValues(const TokenRun& run, const float* p, size_t n_rows, size_t stride,
+                    float* scratch, float* out) {
+  const RowsView& values = run.values;
+  const size_t dim = values.head_dim;
+  if (IsPlain(values)) {
+    WithFloatType(values.type, values.values, [&](const auto* rows) HWY_ATTR {
+      WeightedTile(p, n_rows, stride, ValueRows{rows + run.first * dim, dim, run.count}, dim, false,
+                   out);
+    });
+    return;
+  }
+  const size_t row = RoundUp(dim, 16);
+  for (size_t t = 0; t < run.count; t += kTokenTile) {
+    const size_t n = HWY_MIN(kTokenTile, run.count - t);
+    ExpandRows(values, run.first + t, n, scratch, row);
+    const float* rows = scratch;
+    WeightedTile(p + t, n_rows, stride, ValueRows{rows, row, n}, dim, t > 0, out);
+  }
+}
+
 // Asks for rows [first, first + n) of a store at once. Without it decoding waited for memory a
-// third longer: hardware sees only some hundred bytes ahead in each array.
-void PrefetchRows(const std::byte* rows, size_t row_bytes, size_t first, size_t n) {
-  const std::byte* p = rows + first * row_bytes;
-  for (size_t i = 0; i < n * row_bytes; i += 64) hwy::Prefetch(p + i);
+// third longer: hardware sees only some hundred bytes ahead in each array. Where rows differ in
+// length, the first one's is the guess; it costs nothing to be wrong.
+void PrefetchRows(const RowsView& rows, size_t first, size_t n) {
+  const std::byte* p = rows.offsets == nullptr
+                           ? rows.values + first * rows.row_bytes
+                           : rows.values + rows.offsets[first / SparseStore::kOffsetTokens];
+  for (size_t i = 0; i < n * rows.row_bytes; i += 64) hwy::Prefetch(p + i);
 }
 
 void AttendFewKernel(const QueryTile& queries, const TokenRun& run, float* scratch,
                      const Partial& out) {
   const size_t stride = kMaxFewTokens;
   float* scores = scratch;  // [n_rows, kMaxFewTokens]
-  PrefetchRows(run.keys.values, run.keys.width * Traits(run.keys.type).block_bytes, run.first,
-               run.count);
-  PrefetchRows(run.values, queries.head_dim * Traits(run.value_type).block_bytes, run.first,
-               run.count);
-  ScoreRowsKernel(run.keys, run.first, run.count, queries.q, queries.n_rows, scores, stride,
-                  scratch + kFewQueryRows * stride);
+  float* rest = scratch + kFewQueryRows * stride;
+  PrefetchRows(run.keys, run.first, run.count);
+  PrefetchRows(run.values, run.first, run.count);
+  ScoreRowsKernel(run.keys, run.first, run.count, queries.q, queries.n_rows, scores, stride, rest);
   for (size_t r = 0; r < queries.n_rows; ++r) {
     size_t visible = run.count;
     if (run.causal) {
@@ -148,10 +187,7 @@ void AttendFewKernel(const QueryTile& queries, const TokenRun& run, float* scrat
     SoftmaxRow(row, visible, queries.scale, out.max[r], out.sum[r]);
     std::fill(row + visible, row + run.count, 0.0f);
   }
-  WithFloatType(run.value_type, run.values, [&](const auto* values) HWY_ATTR {
-    WeightedValues(scores, queries.n_rows, stride, values + run.first * queries.head_dim, run.count,
-                   queries.head_dim, out.values);
-  });
+  WeightedValues(run, scores, queries.n_rows, stride, rest, out.values);
 }
 
 }  // namespace spark::HWY_NAMESPACE
@@ -163,7 +199,7 @@ namespace spark {
 HWY_EXPORT(ScoreRowsKernel);
 HWY_EXPORT(AttendFewKernel);
 
-void ScoreRows(const KeyView& keys, size_t first, size_t count, const float* q, size_t n_rows,
+void ScoreRows(const RowsView& keys, size_t first, size_t count, const float* q, size_t n_rows,
                float* scores, size_t stride, std::byte* scratch) {
   HWY_DYNAMIC_DISPATCH(ScoreRowsKernel)
   (keys, first, count, q, n_rows, scores, stride, reinterpret_cast<float*>(scratch));

@@ -12,7 +12,7 @@
 #include "hwy/highway.h"
 // After foreach_target.h: included once for each target.
 #include "backend/cpu/exp-inl.h"
-#include "backend/cpu/expand_keys-inl.h"
+#include "backend/cpu/expand_rows-inl.h"
 #include "backend/cpu/float_blocks-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -33,8 +33,8 @@ struct ManyScratch {
   float* sum;     // [panels]
   float* shrink;  // [panels] factor of what was summed before this tile
   float* limits;  // [panels] tail tokens a row sees
-  float* keys;    // [kTokenTile, padded]
-  float* values;  // [kTokenTile, D], some slack
+  float* keys;    // [kTokenTile + 1, padded], some slack: see ExpandRows()
+  float* values;  // the same
 };
 
 ManyScratch Carve(float* p, size_t dim) {
@@ -56,8 +56,8 @@ ManyScratch Carve(float* p, size_t dim) {
   s.sum = take(kMaxQueryRows);
   s.shrink = take(kMaxQueryRows);
   s.limits = take(kMaxQueryRows);
-  s.keys = take(kTokenTile * padded + 16);
-  s.values = take(kTokenTile * dim + 16);
+  s.keys = take((kTokenTile + 1) * padded + 16);
+  s.values = take((kTokenTile + 1) * padded + 16);
   return s;
 }
 
@@ -66,31 +66,35 @@ struct TokenTile {
   const float* keys;
   size_t key_stride;
   const float* values;
+  size_t value_stride;
   size_t n;
 };
 
-TokenTile ExpandTile(const TokenRun& run, size_t first, size_t n, const ManyScratch& s) {
-  const KeyView& keys = run.keys;
-  TokenTile tile{s.keys, keys.masks == nullptr ? keys.width : s.padded, s.values, n};
-  // Blocks of four tokens are read, so rows that end inside one must be in the scratch.
-  const bool in_place = keys.masks == nullptr && keys.type == DType::kF32 && n % 4 == 0;
-  WithFloatType(keys.type, keys.values, [&](const auto* rows) HWY_ATTR {
-    if (in_place) return;
-    if (keys.masks != nullptr) {
-      ExpandSparseKeys(keys, rows, first, n, s.keys, s.padded);
-    } else {
-      ExpandFloats(rows + first * keys.width, n * keys.width, s.keys);
-    }
-  });
-  if (in_place) tile.keys = reinterpret_cast<const float*>(keys.values) + first * keys.width;
-
-  if (run.value_type == DType::kF32) {
-    tile.values = reinterpret_cast<const float*>(run.values) + first * s.dim;
-  } else {
-    WithFloatType(run.value_type, run.values, [&](const auto* rows) HWY_ATTR {
-      ExpandFloats(rows + first * s.dim, n * s.dim, s.values);
-    });
+// Rows [first, first + n) as f32, and the distance between them: in place if they lie so and
+// `in_place`, else in `out`.
+const float* FloatRows(const RowsView& rows, size_t first, size_t n, bool in_place, float* out,
+                       size_t& stride) {
+  if (!IsPlain(rows)) {
+    stride = RoundUp(rows.masks == nullptr ? rows.width : rows.head_dim, 16);
+    ExpandRows(rows, first, n, out, stride);
+    return out;
   }
+  stride = rows.width;
+  if (in_place && rows.type == DType::kF32) {
+    return reinterpret_cast<const float*>(rows.values) + first * stride;
+  }
+  WithFloatType(rows.type, rows.values, [&](const auto* values) HWY_ATTR {
+    ExpandFloats(values + first * stride, n * stride, out);
+  });
+  return out;
+}
+
+TokenTile ExpandTile(const TokenRun& run, size_t first, size_t n, const ManyScratch& s) {
+  TokenTile tile{};
+  tile.n = n;
+  // Keys are read in blocks of four, so rows that end inside one must be in the scratch.
+  tile.keys = FloatRows(run.keys, first, n, n % 4 == 0, s.keys, tile.key_stride);
+  tile.values = FloatRows(run.values, first, n, true, s.values, tile.value_stride);
   return tile;
 }
 
@@ -181,8 +185,8 @@ HWY_INLINE void WeightedPanels(const TokenTile& tile, size_t panel, const ManySc
     };
     FloatVec c00 = old0(0), c10 = old0(1), c20 = old0(2), c30 = old0(3);
     FloatVec c01 = old1(0), c11 = old1(1), c21 = old1(2), c31 = old1(3);
-    OuterBlock<4, kTwo>(tile.n, tile.values + j, 1, s.dim, p0, p0 + kTokenTile * lanes, lanes, c00,
-                        c10, c20, c30, c01, c11, c21, c31);
+    OuterBlock<4, kTwo>(tile.n, tile.values + j, 1, tile.value_stride, p0, p0 + kTokenTile * lanes,
+                        lanes, c00, c10, c20, c30, c01, c11, c21, c31);
     const auto store = [&](size_t i, FloatVec c0, FloatVec c1) HWY_ATTR {
       hn::StoreU(c0, df, out0 + (j + i) * lanes);
       if constexpr (kTwo) hn::StoreU(c1, df, out1 + (j + i) * lanes);
@@ -221,7 +225,7 @@ void PackQueries(const QueryTile& queries, ManyScratch& s) {
 }
 
 // The channels that a dropped store kept, so that its rows can be taken as they lie.
-void GatherQueries(const KeyView& keys, const ManyScratch& s) {
+void GatherQueries(const RowsView& keys, const ManyScratch& s) {
   const size_t lanes = hn::Lanes(FloatTag());
   for (size_t p = 0; p < s.n_panels; ++p) {
     for (size_t i = 0; i < keys.width; ++i) {

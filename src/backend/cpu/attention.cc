@@ -19,51 +19,54 @@ size_t GatheredBytes(size_t head_dim) {
 
 }  // namespace
 
-KeyView ViewOf(const DenseStore& keys) {
-  return {.type = keys.type(), .head_dim = keys.dim(), .width = keys.dim(), .values = keys.data()};
+RowsView ViewOf(const DenseStore& rows) {
+  return {.type = rows.type(),
+          .head_dim = rows.dim(),
+          .width = rows.dim(),
+          .row_bytes = rows.row_bytes(),
+          .values = rows.data()};
 }
 
-KeyView ViewOf(const DroppedKeyStore& keys) {
-  return {.type = keys.rows().type(),
-          .head_dim = keys.head_dim(),
-          .width = keys.channels().size(),
-          .values = keys.rows().data(),
-          .channels = keys.channels().data()};
+RowsView ViewOf(const DroppedKeyStore& keys) {
+  RowsView view = ViewOf(keys.rows());
+  view.head_dim = keys.head_dim();
+  view.channels = keys.channels().data();
+  return view;
 }
 
-KeyView ViewOf(const SparseStore& keys) {
-  const bool fill = keys.recovery() == Recovery::kMean;
-  return {.type = keys.value_type(),
-          .head_dim = keys.head_dim(),
-          .width = keys.n_kept(),
-          .values = keys.values(),
-          .masks = keys.masks(),
-          .signs = fill ? keys.signs() : nullptr,
-          .fill = keys.fill(),
-          .scalars = keys.scalars(),
-          .scalar_type = keys.scalar_type()};
+RowsView ViewOf(const SparseStore& rows) {
+  return {.type = rows.value_type(),
+          .head_dim = rows.head_dim(),
+          .width = rows.n_kept(),
+          .row_bytes = PackedRowBytes(rows.value_type(), rows.n_kept()),
+          .values = rows.values(),
+          .masks = rows.masks(),
+          .signs = rows.SignPlaneBytes() > 0 ? rows.signs() : nullptr,
+          .fill = rows.fill(),
+          .scalars = rows.recovery() != Recovery::kZero ? rows.scalars() : nullptr,
+          .scalar_type = rows.scalar_type(),
+          .offsets = rows.uniform() ? nullptr : rows.offsets()};
 }
 
 size_t AttentionScratchBytes(size_t head_dim) {
   const size_t padded = RoundUp(head_dim, 16);
-  const size_t few = kFewQueryRows * (kMaxFewTokens + padded) + kTokenTile * padded;
-  const size_t many =
-      kMaxQueryRows * (3 * padded + kTokenTile + 4) + 2 * (kTokenTile * padded + 32);
+  const size_t tile = (kTokenTile + 1) * padded + 32;  // see ExpandRows()
+  const size_t few = kFewQueryRows * (kMaxFewTokens + padded) + tile;
+  const size_t many = kMaxQueryRows * (3 * padded + kTokenTile + 4) + 2 * tile;
   return std::max(few, many) * sizeof(float);
 }
 
 void Attention::PlanRuns(const HeadCache& head, size_t max_tokens) {
-  const auto add = [&](const KeyView& keys, const DenseStore& values, bool causal) {
-    for (size_t t = 0; t < values.size(); t += max_tokens) {
-      runs_.push_back(
-          {keys, values.type(), values.data(), t, std::min(max_tokens, values.size() - t), causal});
+  const auto add = [&](const RowsView& keys, const RowsView& values, size_t n, bool causal) {
+    for (size_t t = 0; t < n; t += max_tokens) {
+      runs_.push_back({keys, values, t, std::min(max_tokens, n - t), causal});
     }
   };
+  const auto view = [](const auto& store) { return ViewOf(store); };
   for (const SegmentPtr& segment : head.context) {
-    add(std::visit([](const auto& keys) { return ViewOf(keys); }, segment->keys),
-        std::get<DenseStore>(segment->values), false);
+    add(std::visit(view, segment->keys), std::visit(view, segment->values), segment->size(), false);
   }
-  add(ViewOf(head.tail.keys), head.tail.values, true);
+  add(ViewOf(head.tail.keys), ViewOf(head.tail.values), head.tail.size(), true);
 }
 
 void Attention::Plan(size_t n, size_t group, const LayerCache& layer) {
@@ -163,7 +166,7 @@ void Attention::Attend(const float* q, size_t n, size_t n_heads, const LayerCach
 }
 
 void Attention::Scores(const float* q, size_t group, const KeyStore& keys, float* scores) {
-  const KeyView view = std::visit([](const auto& store) { return ViewOf(store); }, keys);
+  const RowsView view = std::visit([](const auto& store) { return ViewOf(store); }, keys);
   const size_t n = Size(keys);
   AlignedBytes scratch(AttentionScratchBytes(view.head_dim));
   for (size_t r = 0; r < group; r += kFewQueryRows) {

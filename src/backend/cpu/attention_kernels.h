@@ -13,30 +13,31 @@
 
 namespace spark {
 
-// Keys of a store, without its type.
-struct KeyView {
+// Keys or values of a store, without its type: the arrays, null if there are none.
+struct RowsView {
   DType type;               // of stored values
   size_t head_dim;          // D
-  size_t width;             // stored values a token: D, or T of a sparse or dropped store
-  const std::byte* values;  // [n, width]
+  size_t width;             // stored values a token: D, or T of a dropped or uniform sparse store
+  size_t row_bytes;         // a packed row of them
+  const std::byte* values;  // [n] packed rows (kv/packed_row.h), one after the other
 
   const uint16_t* channels = nullptr;  // dropped store: [width], channel of each value
 
   const uint8_t* masks = nullptr;  // sparse store, see kv/sparse_store.h
-  const uint8_t* signs = nullptr;  // null: pruned channels are 0
+  const uint8_t* signs = nullptr;  // null: pruned channels are scalar * fill
   const float* fill = nullptr;
-  const std::byte* scalars = nullptr;
+  const std::byte* scalars = nullptr;  // null: pruned channels are 0
   DType scalar_type = DType::kF32;
+  const uint32_t* offsets = nullptr;  // null: every token keeps `width` channels
 };
-KeyView ViewOf(const DenseStore& keys);
-KeyView ViewOf(const DroppedKeyStore& keys);
-KeyView ViewOf(const SparseStore& keys);
+RowsView ViewOf(const DenseStore& rows);
+RowsView ViewOf(const DroppedKeyStore& keys);
+RowsView ViewOf(const SparseStore& rows);
 
 // Tokens [first, first + count) of a segment or of the tail.
 struct TokenRun {
-  KeyView keys;
-  DType value_type;
-  const std::byte* values;  // [n, D]
+  RowsView keys;
+  RowsView values;
   size_t first;
   size_t count;
   bool causal;  // the tail: a query sees only its tokens below a limit
@@ -72,7 +73,7 @@ size_t AttentionScratchBytes(size_t head_dim);
 
 // Unscaled scores of tokens [first, first + count). q: [n_rows, D], row r's scores at
 // scores + r * stride. n_rows <= kFewQueryRows.
-void ScoreRows(const KeyView& keys, size_t first, size_t count, const float* q, size_t n_rows,
+void ScoreRows(const RowsView& keys, size_t first, size_t count, const float* q, size_t n_rows,
                float* scores, size_t stride, std::byte* scratch);
 
 // Vectors along channels; at most kFewQueryRows rows and kMaxFewTokens tokens.

@@ -1,0 +1,71 @@
+// Stores of random rows, as policies would make them.
+#ifndef SPARK_TESTS_SUPPORT_RANDOM_STORES_H_
+#define SPARK_TESTS_SUPPORT_RANDOM_STORES_H_
+
+#include <cmath>
+#include <numeric>
+#include <vector>
+
+#include "kv/kv_cache.h"
+#include "tests/backend/kernel_test.h"
+
+namespace spark {
+
+inline constexpr DType kCacheTypes[] = {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0,
+                                        DType::kQ4_0};
+inline constexpr Recovery kRecoveries[] = {Recovery::kMean, Recovery::kZero, Recovery::kConstant};
+
+inline DenseStore RandomDense(DType type, size_t n, size_t dim, Random& random) {
+  DenseStore store(type, dim);
+  store.Append(random.Normals(n * dim).data(), n, dim);
+  return store;
+}
+
+inline DroppedKeyStore RandomDropped(DType type, size_t n, size_t dim, Random& random) {
+  std::vector<uint16_t> channels;
+  for (size_t j = 0; j < dim; ++j) {
+    if (j == 0 || random.Below(2) == 0) channels.push_back(static_cast<uint16_t>(j));
+  }
+  DroppedKeyStore store(channels, type, dim);
+  store.Append(random.Normals(n * dim).data(), n, dim);
+  return store;
+}
+
+struct RandomMask {
+  double ratio;         // floor(ratio * D) channels pruned of every token,
+  bool varies = false;  // or of each as many as chance has it, 0 and D among them
+};
+
+inline SparseStore RandomSparse(DType type, size_t n, size_t dim, RandomMask mask,
+                                Recovery recovery, Random& random) {
+  const std::vector<float> rows = random.Normals(n * dim);
+  std::vector<float> scalars = random.Normals(n), fill(dim, 1.0f);
+  if (recovery == Recovery::kMean) {
+    for (float& s : scalars) s = std::abs(s);
+    for (float& f : fill) f = std::abs(random.Normal());
+    fill[dim / 2] = 0;  // a channel without weight recovers as 0
+  }
+  std::vector<uint8_t> masks(n * MaskBytes(dim));
+  std::vector<size_t> channels(dim);
+  for (size_t t = 0; t < n; ++t) {
+    size_t kept = dim - static_cast<size_t>(mask.ratio * static_cast<double>(dim));
+    if (mask.varies) kept = random.Below(static_cast<uint32_t>(dim + 1));
+    std::iota(channels.begin(), channels.end(), size_t{0});
+    for (size_t i = 0; i < kept; ++i) {
+      std::swap(channels[i], channels[i + random.Below(static_cast<uint32_t>(dim - i))]);
+      SetMaskBit(masks.data() + t * MaskBytes(dim), channels[i]);
+    }
+  }
+  return SparseStore::Pack({.rows = rows.data(),
+                            .stride = dim,
+                            .n_tokens = n,
+                            .head_dim = dim,
+                            .masks = masks.data(),
+                            .scalars = scalars,
+                            .fill = fill},
+                           type, recovery);
+}
+
+}  // namespace spark
+
+#endif  // SPARK_TESTS_SUPPORT_RANDOM_STORES_H_
