@@ -216,8 +216,8 @@ inline bool IsPlain(const RowsView& rows) {
 // Tokens [first, first + count), count <= kTokenTile, of a store that is not plain. out: [count,
 // stride], stride = `width` or D rounded up to 16; of room for kTokenTile + 1 rows and 16 floats,
 // the last row and what follows is working memory.
-HWY_NOINLINE void ExpandRows(const RowsView& rows, size_t first, size_t count,
-                             float* HWY_RESTRICT out, size_t stride) {
+inline void ExpandRows(const RowsView& rows, size_t first, size_t count, float* HWY_RESTRICT out,
+                       size_t stride) {
   if (rows.masks == nullptr) {
     for (size_t i = 0; i < count; ++i) {
       const std::byte* row = rows.values + (first + i) * rows.row_bytes;
