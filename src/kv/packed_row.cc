@@ -35,9 +35,9 @@ HWY_INLINE float Extreme(const float* x, size_t n) {
 }
 
 // Stores scale number `group` and returns what a code has to be multiplied with: the stored value.
-// Elements too large for an f16 scale become the largest that there are.
+// Elements too large for an f16 scale become the largest that there are; a zero has no sign.
 HWY_INLINE float StoreScale(float scale, size_t group, std::byte* out) {
-  const F16 half = ToF16(std::clamp(scale, -65504.0f, 65504.0f));
+  const F16 half = ToF16(std::clamp(scale, -65504.0f, 65504.0f) + 0.0f);
   std::memcpy(out + group * sizeof(half), &half, sizeof(half));
   return ToFloat(half);
 }

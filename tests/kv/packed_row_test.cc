@@ -14,6 +14,7 @@ constexpr size_t kSizes[] = {1, 2, 3, 15, 16, 17, 31, 32, 33, 63, 64, 65, 80, 96
 constexpr DType kQuantized[] = {DType::kQ8_0, DType::kQ4_0};
 
 // What the vector code has to equal bit by bit: the definition in packed_row.h, an element a time.
+// Zero is +0.
 std::vector<std::byte> ScalarPack(DType type, const std::vector<float>& x) {
   const bool q8 = type == DType::kQ8_0;
   std::vector<std::byte> out(PackedRowBytes(type, x.size()));
@@ -25,7 +26,7 @@ std::vector<std::byte> ScalarPack(DType type, const std::vector<float>& x) {
       if (std::abs(x[i]) > std::abs(extreme)) extreme = x[i];
     }
     const float exact = q8 ? std::abs(extreme) / 127 : extreme / -8;
-    const F16 stored = ToF16(std::clamp(exact, -65504.0f, 65504.0f));
+    const F16 stored = ToF16(std::clamp(exact, -65504.0f, 65504.0f) + 0.0f);
     std::memcpy(out.data() + first / kScaleGroup * 2, &stored, 2);
     const float scale = ToFloat(stored);
     const float inverse = scale != 0 ? 1 / scale : 0;

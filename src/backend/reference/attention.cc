@@ -29,6 +29,7 @@ void Scores(const float* q, const DenseStore& keys, size_t n, float* scores) {
 void Scores(const float* q, const SparseStore& keys, size_t n, float* scores) {
   const size_t head_dim = keys.head_dim();
   const bool recover = keys.recovery() != Recovery::kZero;
+  const bool always_positive = keys.recovery() == Recovery::kConstant;
   std::vector<float> filled(head_dim, 0.0f);
   for (size_t j = 0; recover && j < head_dim; ++j) filled[j] = q[j] * keys.fill()[j];
 
@@ -44,7 +45,7 @@ void Scores(const float* q, const SparseStore& keys, size_t n, float* scores) {
       if (MaskBit(mask, j)) {
         kept += q[j] * values[rank++];
       } else if (recover) {
-        pruned += MaskBit(sign, j) ? filled[j] : -filled[j];
+        pruned += always_positive || MaskBit(sign, j) ? filled[j] : -filled[j];
       }
     }
     scores[t] = kept + keys.Scalar(t) * pruned;
