@@ -33,7 +33,7 @@ struct ManyScratch {
   float* sum;     // [panels]
   float* shrink;  // [panels] factor of what was summed before this tile
   float* limits;  // [panels] tail tokens a row sees
-  float* keys;    // [kTokenTile + 1, padded], some slack: see ExpandRows()
+  float* keys;    // [kScratchRows, padded], some slack: see ExpandRows()
   float* values;  // the same
 };
 
@@ -56,8 +56,8 @@ ManyScratch Carve(float* p, size_t dim) {
   s.sum = take(kMaxQueryRows);
   s.shrink = take(kMaxQueryRows);
   s.limits = take(kMaxQueryRows);
-  s.keys = take((kTokenTile + 1) * padded + 16);
-  s.values = take((kTokenTile + 1) * padded + 16);
+  s.keys = take(kScratchRows * padded + 16);
+  s.values = take(kScratchRows * padded + 16);
   return s;
 }
 

@@ -50,7 +50,7 @@ RowsView ViewOf(const SparseStore& rows) {
 
 size_t AttentionScratchBytes(size_t head_dim) {
   const size_t padded = RoundUp(head_dim, 16);
-  const size_t tile = (kTokenTile + 1) * padded + 32;  // see ExpandRows()
+  const size_t tile = kScratchRows * padded + 32;  // see ExpandRows()
   const size_t few = kFewQueryRows * (kMaxFewTokens + padded) + tile;
   const size_t many = kMaxQueryRows * (3 * padded + kTokenTile + 4) + 2 * tile;
   return std::max(few, many) * sizeof(float);

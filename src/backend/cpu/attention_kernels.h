@@ -63,9 +63,12 @@ struct Partial {
   float* values;  // [n_rows, D] Σ_t exp(score - max) v[t]
 };
 
-inline constexpr size_t kFewQueryRows = 8;    // up to this many, AttendFew() is faster
-inline constexpr size_t kMaxQueryRows = 64;   // of a tile
-inline constexpr size_t kTokenTile = 64;      // tokens that are expanded at a time
+inline constexpr size_t kFewQueryRows = 8;   // up to this many, AttendFew() is faster
+inline constexpr size_t kMaxQueryRows = 64;  // of a tile
+inline constexpr size_t kTokenTile = 64;     // tokens that are expanded at a time
+inline constexpr size_t kExpandedAhead = 8;  // tokens whose kept values are unpacked at a time
+// Room for a tile and for working memory.
+inline constexpr size_t kScratchRows = kTokenTile + kExpandedAhead;
 inline constexpr size_t kMaxFewTokens = 256;  // of a run given to AttendFew()
 
 // Bytes of scratch memory, 64-byte aligned, that each of the kernels below may use.

@@ -84,6 +84,11 @@ HWY_INLINE void SplitNibbles(const uint8_t* in, int8_t* HWY_RESTRICT codes) {
 #endif
 }
 
+HWY_INLINE float HalfAt(const std::byte* p) {
+  const hn::CappedTag<float, 1> df;
+  return hn::GetLane(LoadFloats(df, reinterpret_cast<const hwy::float16_t*>(p)));
+}
+
 // A packed row of n codes and their scales to f32, which equals UnpackRow() of kv/packed_row.h.
 // out: [n rounded up to 16]. Reads up to 16 bytes behind the row.
 template <DType kType>
@@ -95,9 +100,7 @@ HWY_INLINE void UnpackCodes(const std::byte* row, size_t n, float* HWY_RESTRICT 
   const auto* bytes = reinterpret_cast<const uint8_t*>(row) + PackedScaleBytes(kType, n);
   HWY_ALIGN int8_t split[kScaleGroup];
   for (size_t first = 0; first < n; first += kScaleGroup) {
-    F16 half;
-    std::memcpy(&half, row + first / kScaleGroup * sizeof(half), sizeof(half));
-    const FloatVec scale = hn::Set(df, ToFloat(half));
+    const FloatVec scale = hn::Set(df, HalfAt(row + first / kScaleGroup * sizeof(F16)));
     if constexpr (kType == DType::kQ4_0) SplitNibbles(bytes + first / 2, split);
     const int8_t* codes =
         kType == DType::kQ4_0 ? split : reinterpret_cast<const int8_t*>(bytes + first);
@@ -169,22 +172,28 @@ HWY_NOINLINE void ExpandSparseFloats(const RowsView& rows, size_t first, size_t 
   }
 }
 
-// The same by way of `kept`, [D rounded up to 16, and 16 more].
+// The same by way of kExpandedAhead rows of floats, `kept`. Some at a time: vectors of kept values
+// begin anywhere, and a load that overlaps a store still under way has to wait for it.
 template <Pruned kPruned, DType kType>
 HWY_NOINLINE void ExpandSparseCodes(const RowsView& rows, size_t first, size_t count,
                                     const float* scalars, float* HWY_RESTRICT out, size_t stride,
                                     float* HWY_RESTRICT kept) {
   const size_t mask_bytes = MaskBytes(rows.head_dim);
   const std::byte* row = PackedRowAt(rows, first);
-  for (size_t i = 0; i < count; ++i) {
-    size_t width = rows.width;
-    if (rows.offsets != nullptr) {
-      width = CountMaskBits(rows.masks + (first + i) * mask_bytes, mask_bytes);
+  for (size_t i = 0; i < count; i += kExpandedAhead) {
+    const size_t n = HWY_MIN(kExpandedAhead, count - i);
+    for (size_t k = 0; k < n; ++k) {
+      size_t width = rows.width;
+      if (rows.offsets != nullptr) {
+        width = CountMaskBits(rows.masks + (first + i + k) * mask_bytes, mask_bytes);
+      }
+      UnpackCodes<kType>(row, width, kept + k * stride);
+      row += PackedRowBytes(kType, width);
     }
-    UnpackCodes<kType>(row, width, kept);
-    row += PackedRowBytes(kType, width);
-    const float* values = kept;
-    ExpandSparseRow<kPruned>(rows, first + i, values, scalars[i], out + i * stride);
+    for (size_t k = 0; k < n; ++k) {
+      const float* values = kept + k * stride;
+      ExpandSparseRow<kPruned>(rows, first + i + k, values, scalars[i + k], out + (i + k) * stride);
+    }
   }
 }
 
@@ -214,8 +223,8 @@ inline bool IsPlain(const RowsView& rows) {
 }
 
 // Tokens [first, first + count), count <= kTokenTile, of a store that is not plain. out: [count,
-// stride], stride = `width` or D rounded up to 16; of room for kTokenTile + 1 rows and 16 floats,
-// the last row and what follows is working memory.
+// stride], stride = `width` or D rounded up to 16. There is room for kScratchRows rows and 16
+// floats: what follows the first kTokenTile rows is working memory.
 inline void ExpandRows(const RowsView& rows, size_t first, size_t count, float* HWY_RESTRICT out,
                        size_t stride) {
   if (rows.masks == nullptr) {
