@@ -35,10 +35,15 @@ class StageOptions {
 
   // The stage's argument as a share in [0, 1). Throws UsageError at its position.
   double Ratio() const;
-  // The same, or `n=TOKENS`; with the options `heads` and `floor` where the stage has them.
+  // The stage's argument as a share in (0, 1].
+  double Mass() const;
+  // The stage's argument as a ratio, or `n=TOKENS`; with the options `heads` and `floor` where the
+  // stage has them.
   TokenBudget Budget() const;
   // Throws UsageError if there is an argument.
   void NoArgument() const;
+
+  bool Given(std::string_view name) const { return Find(name) != nullptr; }
 
   // The value of an option, or `fallback` when it isn't given. Throw UsageError at the value.
   size_t Size(std::string_view name, size_t fallback, size_t least, size_t most) const;
