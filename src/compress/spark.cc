@@ -13,6 +13,15 @@ namespace {
 using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 using Index = Eigen::Index;
 
+// 1/sqrt(w[j]): what a scalar counts for in channel j. The authors divide by zero here; a channel
+// that no query uses recovers as 0 instead.
+std::vector<float> RecoveryFill(const std::vector<float>& weights) {
+  std::vector<float> fill(weights.size());
+  std::transform(weights.begin(), weights.end(), fill.begin(),
+                 [](float w) { return w > 0 ? 1.0f / std::sqrt(w) : 0.0f; });
+  return fill;
+}
+
 }  // namespace
 
 DenseStore PackDense(DType type, const float* rows, size_t count, size_t dim) {
@@ -66,11 +75,11 @@ std::vector<Segment> SparkStage::Compress(const HeadContext& head) const {
   const size_t sinks = head.begins ? std::min(options_.sinks, n) : 0;
   const size_t keep = head.ends ? std::min(options_.keep, n - sinks) : 0;
   const size_t pruned = n - sinks - keep;
-  const bool prunes = budget().Prunes(head.head_dim) || options_.key_type.has_value() ||
-                      KeptChannels(options_.value_ratio, head.head_dim) < head.head_dim;
+  const bool changes = budget().Prunes(head.head_dim) || options_.key_type.has_value() ||
+                       KeptChannels(options_.value_ratio, head.head_dim) < head.head_dim;
 
   std::vector<Segment> segments;
-  if (!prunes || pruned == 0) {
+  if (!changes || pruned == 0) {
     segments.push_back(DenseSegment(head, 0, n));
     return segments;
   }
@@ -88,11 +97,7 @@ KeyStore SparkStage::PackKeys(const HeadContext& head, size_t first, size_t coun
   if (!budget.Prunes(dim)) return PackDense(type, keys, count, dim);
 
   const std::vector<float> weights = ChannelWeights(head, options_.weights);
-  std::vector<float> inv_sqrt_w(dim);
-  // The authors divide by zero here; a channel that no query uses recovers as 0 instead.
-  std::transform(weights.begin(), weights.end(), inv_sqrt_w.begin(),
-                 [](float w) { return w > 0 ? 1.0f / std::sqrt(w) : 0.0f; });
-
+  const std::vector<float> fill = RecoveryFill(weights);
   std::vector<uint8_t> masks(count * MaskBytes(dim));
   std::vector<float> scalars(count);
   std::vector<uint64_t> ranked(dim);
@@ -115,7 +120,7 @@ KeyStore SparkStage::PackKeys(const HeadContext& head, size_t first, size_t coun
                           .head_dim = dim,
                           .masks = masks.data(),
                           .scalars = scalars,
-                          .fill = inv_sqrt_w,
+                          .fill = fill,
                           .samples = &samples};
   return SparseStore::Pack(input, type, options_.recovery);
 }

@@ -46,8 +46,8 @@ TEST_CASE("logits behind every channel stage are the authors'", "[oracle][sessio
 TEST_CASE("every form of SparK runs on short contexts", "[session]") {
   const Model model = Model::Load(SPARK_TEST_DATA "/models/llama");
   for (const char* plan :
-       {"spark-group", "spark-group[recovery=normal,store=q8_0]", "spark-topp:0.9[values=0.5]",
-        "spark-topp:0.5[recovery=zero,values=0.9,fill=zero]",
+       {"spark-group", "spark:0[store=q8_0]", "spark-group[recovery=normal,store=q8_0]",
+        "spark-topp:0.9[values=0.5]", "spark-topp:0.5[recovery=zero,values=0.9,fill=zero]",
         "spark:0.8[recovery=exponential,clip=threshold,seed=3,sinks=1]",
         "spark:0.8[recovery=normal,store=q4_0,keep=2,values=0.3]"}) {
     for (const size_t n : {1, 2, 40}) {
