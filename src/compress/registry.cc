@@ -19,7 +19,7 @@ std::vector<OptionInfo> SparkOptionInfos(std::vector<OptionInfo> own = {}) {
       {"recovery", "mean", "what a pruned channel counts as: mean, zero, normal, exponential"},
       {"seed", "1", "of the samples of recovery=normal and exponential"},
       {"clip", "mean",
-       "what a sample above the smallest kept contribution becomes: mean (the pruned), threshold"},
+       "what a sample above the smallest kept contribution becomes: mean (of pruned), threshold"},
       {"keep", "0", "last prompt tokens that stay whole"},
       {"sinks", "0", "first prompt tokens that stay whole"},
       {"weights", "norm",
