@@ -35,13 +35,12 @@ class StageOptions {
 
   // The stage's argument as a share in [0, 1). Throws UsageError at its position.
   double Ratio() const;
-  // The stage's argument as a share in (0, 1].
-  double Mass() const;
-  // The stage's argument as a ratio, or `n=TOKENS`; with the options `heads` and `floor` where the
-  // stage has them.
+  // The same, or `n=TOKENS`; with the options `heads` and `floor` where the stage has them.
   TokenBudget Budget() const;
   // Throws UsageError if there is an argument.
   void NoArgument() const;
+  // The stage's argument as a share in (0, 1].
+  double Mass() const;
 
   bool Given(std::string_view name) const { return Find(name) != nullptr; }
 

@@ -9,9 +9,8 @@
 //   masks   [n, ceil(D/8)]  bit j%8 of byte j/8: channel j is kept
 //   signs   [n, ceil(D/8)]  the same, x[t,j] > 0; recoveries `mean` and `sampled` only
 //   scalars [n]             s[t], in units of a scale; f32 beside f32 values, else f16; not `zero`
-//   fill    [D]             f32, the scale times what the scalar counts for in channel j; not
-//   `zero` offsets [ceil(n/64)]    u32, only if T differs between tokens: where in `values` the
-//   rows of
+//   fill    [D]             f32, what a scalar counts for in channel j, times the scale; not `zero`
+//   offsets [ceil(n/64)]    u32, only if T differs between tokens: where in `values` the rows of
 //                           tokens 64i, 64i+1, … begin; a row's length follows from its mask
 // A pruned channel reads as ±s[t] * fill[j] (`mean`: the sign plane's), s[t] * fill[j] (`constant`)
 // or 0 (`zero`). With recovery `sampled` the scalars are f32 in units of 1, and a pruned channel
