@@ -9,9 +9,6 @@
 namespace spark {
 namespace {
 
-constexpr std::string_view kSparkPaper = "SparK, arXiv 2508.15212";
-constexpr std::string_view kThinkPaper = "ThinK, arXiv 2407.21018";
-
 // Of all three forms of SparK; `own` come first.
 std::vector<OptionInfo> SparkOptionInfos(std::vector<OptionInfo> own = {}) {
   const OptionInfo common[] = {
@@ -31,6 +28,9 @@ std::vector<OptionInfo> SparkOptionInfos(std::vector<OptionInfo> own = {}) {
   own.insert(own.end(), std::begin(common), std::end(common));
   return own;
 }
+
+constexpr std::string_view kSparkPaper = "SparK, arXiv 2508.15212";
+constexpr std::string_view kThinkPaper = "ThinK, arXiv 2407.21018";
 
 std::vector<MethodInfo> MakeRegistry() {
   std::vector<MethodInfo> methods;
