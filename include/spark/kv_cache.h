@@ -9,10 +9,12 @@ namespace spark {
 // Bytes by part, summed over layers and heads. The stores are asked what they allocated; nothing
 // here is computed from a ratio.
 struct KvBytes {
-  size_t key_values = 0;   // dense keys, or the kept values of pruned ones
-  size_t key_masks = 0;    // which channels are kept: bit masks, or ThinK's channel lists
-  size_t key_signs = 0;    // signs of pruned channels
-  size_t key_scalars = 0;  // one scalar a token, 1/sqrt(w) once a head
+  size_t key_values = 0;  // dense keys, or the kept values of pruned ones
+  size_t key_masks = 0;   // which channels are kept: bit masks, or ThinK's channel lists; the order
+                          // of pruned ones where recovery is sampled
+  size_t key_signs = 0;   // signs of pruned channels
+  size_t key_scalars = 0;  // one scalar a token (moments as well where recovery is sampled),
+                           // 1/sqrt(w) once a head
   size_t values = 0;       // values of the context
   size_t dense_tail = 0;   // keys and values of tokens that came after the context
 

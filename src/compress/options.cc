@@ -68,6 +68,19 @@ void StageOptions::NoArgument() const {
   }
 }
 
+double StageOptions::Mass() const {
+  double mass = 0;
+  if (stage_.argument.empty()) {
+    FailPlan(plan_, stage_.position + stage_.name.size(),
+             fmt::format("'{}' needs a share, such as {}:0.99,", stage_.name, stage_.name));
+  }
+  if (!ParseWhole(stage_.argument, mass) || !(mass > 0 && mass <= 1)) {
+    FailPlan(plan_, stage_.argument_position,
+             fmt::format("share: found '{}', allowed a number above 0 to 1,", stage_.argument));
+  }
+  return mass;
+}
+
 double StageOptions::Number(std::string_view name, double fallback, double least,
                             double most) const {
   const OptionText* option = Find(name);

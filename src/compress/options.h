@@ -39,6 +39,10 @@ class StageOptions {
   TokenBudget Budget() const;
   // Throws UsageError if there is an argument.
   void NoArgument() const;
+  // The stage's argument as a share in (0, 1].
+  double Mass() const;
+
+  bool Given(std::string_view name) const { return Find(name) != nullptr; }
 
   // The value of an option, or `fallback` when it isn't given. Throw UsageError at the value.
   size_t Size(std::string_view name, size_t fallback, size_t least, size_t most) const;

@@ -2,8 +2,10 @@
 
 #include <Eigen/Core>
 #include <algorithm>
-#include <bit>
 #include <cmath>
+
+#include "base/ranking.h"
+#include "compress/value_pruning.h"
 
 namespace spark {
 namespace {
@@ -11,16 +13,28 @@ namespace {
 using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 using Index = Eigen::Index;
 
+// 1/sqrt(w[j]): what a scalar counts for in channel j. The authors divide by zero here; a channel
+// that no query uses recovers as 0 instead.
+std::vector<float> RecoveryFill(const std::vector<float>& weights) {
+  std::vector<float> fill(weights.size());
+  std::transform(weights.begin(), weights.end(), fill.begin(),
+                 [](float w) { return w > 0 ? 1.0f / std::sqrt(w) : 0.0f; });
+  return fill;
+}
+
 }  // namespace
 
+DenseStore PackDense(DType type, const float* rows, size_t count, size_t dim) {
+  DenseStore store(type, dim);
+  store.Reserve(count);
+  store.Append(rows, count, dim);
+  return store;
+}
+
 Segment DenseSegment(const HeadContext& head, size_t first, size_t count) {
-  const auto pack = [&](DType type, const float* rows) {
-    DenseStore store(type, head.head_dim);
-    store.Reserve(count);
-    store.Append(rows + first * head.head_dim, count, head.head_dim);
-    return store;
-  };
-  return {pack(head.types.keys, head.keys), pack(head.types.values, head.values)};
+  const size_t at = first * head.head_dim;
+  return {PackDense(head.types.keys, head.keys + at, count, head.head_dim),
+          PackDense(head.types.values, head.values + at, count, head.head_dim)};
 }
 
 std::vector<float> ChannelWeights(const HeadContext& head, WeightNorm norm) {
@@ -43,30 +57,17 @@ std::vector<float> ChannelWeights(const HeadContext& head, WeightNorm norm) {
   return weights;
 }
 
-float SelectChannels(const float* key, const std::vector<float>& weights, size_t n_kept,
-                     uint8_t* mask) {
-  const size_t dim = weights.size();
-  // Contributions are not negative, so their bits order as they do: a 64-bit number sorts by
-  // contribution first, then by the lower channel. No vector of pairs, no comparator.
-  thread_local std::vector<uint64_t> ranked;
-  ranked.resize(dim);
-  for (size_t j = 0; j < dim; ++j) {
-    const float contribution = key[j] * key[j] * weights[j];
-    ranked[j] = (static_cast<uint64_t>(std::bit_cast<uint32_t>(contribution)) << 32) | (dim - j);
-  }
-  std::nth_element(ranked.begin(), ranked.begin() + static_cast<std::ptrdiff_t>(n_kept - 1),
-                   ranked.end(), std::greater<>());
+void RankChannels(const float* key, const std::vector<float>& weights, std::span<uint64_t> ranked) {
+  for (size_t j = 0; j < ranked.size(); ++j) ranked[j] = RankKey(key[j] * key[j] * weights[j], j);
+}
 
-  std::fill_n(mask, MaskBytes(dim), uint8_t{0});
-  for (size_t i = 0; i < n_kept; ++i) {
-    const size_t j = dim - static_cast<uint32_t>(ranked[i]);
-    mask[j / 8] = static_cast<uint8_t>(mask[j / 8] | (1u << (j % 8)));
-  }
+float SelectChannels(std::span<uint64_t> ranked, const ChannelBudget& budget, uint8_t* mask) {
+  const size_t n_kept = budget.Kept(ranked);
+  KeepLargest(ranked, n_kept, mask);
+  if (n_kept == ranked.size()) return 0;
   float pruned = 0;
-  for (size_t i = n_kept; i < dim; ++i) {
-    pruned += std::bit_cast<float>(static_cast<uint32_t>(ranked[i] >> 32));
-  }
-  return n_kept < dim ? std::sqrt(pruned / static_cast<float>(dim - n_kept)) : 0.0f;
+  for (size_t i = n_kept; i < ranked.size(); ++i) pruned += RankedValue(ranked[i]);
+  return std::sqrt(pruned / static_cast<float>(ranked.size() - n_kept));
 }
 
 std::vector<Segment> SparkStage::Compress(const HeadContext& head) const {
@@ -74,59 +75,61 @@ std::vector<Segment> SparkStage::Compress(const HeadContext& head) const {
   const size_t sinks = head.begins ? std::min(options_.sinks, n) : 0;
   const size_t keep = head.ends ? std::min(options_.keep, n - sinks) : 0;
   const size_t pruned = n - sinks - keep;
+  const bool changes = budget().Prunes(head.head_dim) || options_.key_type.has_value() ||
+                       KeptChannels(options_.value_ratio, head.head_dim) < head.head_dim;
 
   std::vector<Segment> segments;
-  if (KeptChannels(options_.ratio, head.head_dim) == head.head_dim || pruned == 0) {
-    segments.push_back(DenseSegment(head, 0, n));  // nothing to remove
+  if (!changes || pruned == 0) {
+    segments.push_back(DenseSegment(head, 0, n));
     return segments;
   }
   if (sinks > 0) segments.push_back(DenseSegment(head, 0, sinks));
-  segments.push_back(PackSparse(head, sinks, pruned));
+  segments.push_back({PackKeys(head, sinks, pruned), PackValues(head, sinks, pruned)});
   if (keep > 0) segments.push_back(DenseSegment(head, n - keep, keep));
   return segments;
 }
 
-Segment SparkStage::PackSparse(const HeadContext& head, size_t first, size_t count) const {
-  const std::vector<float> weights = ChannelWeights(head, options_.weights);
-  std::vector<float> inv_sqrt_w(head.head_dim);
-  // The authors divide by zero here; a channel that no query uses recovers as 0 instead.
-  std::transform(weights.begin(), weights.end(), inv_sqrt_w.begin(),
-                 [](float w) { return w > 0 ? 1.0f / std::sqrt(w) : 0.0f; });
+KeyStore SparkStage::PackKeys(const HeadContext& head, size_t first, size_t count) const {
+  const size_t dim = head.head_dim;
+  const float* keys = head.keys + first * dim;
+  const DType type = options_.key_type.value_or(head.types.keys);
+  const ChannelBudget budget = this->budget();
+  if (!budget.Prunes(dim)) return PackDense(type, keys, count, dim);
 
-  const size_t n_kept = KeptChannels(options_.ratio, head.head_dim);
-  const size_t mask_bytes = MaskBytes(head.head_dim);
-  std::vector<uint8_t> masks(count * mask_bytes);
+  const std::vector<float> weights = ChannelWeights(head, options_.weights);
+  const std::vector<float> fill = RecoveryFill(weights);
+  std::vector<uint8_t> masks(count * MaskBytes(dim));
   std::vector<float> scalars(count);
-  const float* keys = head.keys + first * head.head_dim;
+  std::vector<uint64_t> ranked(dim);
+  std::vector<float> contributions;
   for (size_t t = 0; t < count; ++t) {
-    scalars[t] =
-        SelectChannels(keys + t * head.head_dim, weights, n_kept, masks.data() + t * mask_bytes);
+    RankChannels(keys + t * dim, weights, ranked);
+    if (options_.recovery == Recovery::kSampled) {
+      for (const uint64_t key : ranked) contributions.push_back(RankedValue(key));
+    }
+    scalars[t] = SelectChannels(ranked, budget, masks.data() + t * MaskBytes(dim));
   }
+  const SampledInput samples{.options = options_.samples,
+                             .layer = head.layer,
+                             .head = head.head,
+                             .first_token = first,
+                             .contributions = contributions.data()};
   const SparseInput input{.rows = keys,
-                          .stride = head.head_dim,
+                          .stride = dim,
                           .n_tokens = count,
-                          .head_dim = head.head_dim,
+                          .head_dim = dim,
                           .masks = masks.data(),
                           .scalars = scalars,
-                          .fill = inv_sqrt_w};
-  DenseStore values(head.types.values, head.head_dim);
-  values.Reserve(count);
-  values.Append(head.values + first * head.head_dim, count, head.head_dim);
-  return {SparseStore::Pack(input, head.types.keys, options_.recovery), std::move(values)};
+                          .fill = fill,
+                          .samples = &samples};
+  return SparseStore::Pack(input, type, options_.recovery);
 }
 
-std::shared_ptr<const ChannelStage> MakeSparkStage(const StageOptions& options) {
-  constexpr size_t kMostTokens = size_t{1} << 30;
-  SparkOptions spark;
-  spark.ratio = options.Ratio();
-  spark.window = options.Size("window", spark.window, 1, 4096);
-  spark.recovery =
-      options.Choice("recovery", 0, {"mean", "zero"}) == 0 ? Recovery::kMean : Recovery::kZero;
-  spark.keep = options.Size("keep", 0, 0, kMostTokens);
-  spark.sinks = options.Size("sinks", 0, 0, kMostTokens);
-  spark.weights =
-      options.Choice("weights", 0, {"norm", "rms"}) == 0 ? WeightNorm::kNorm : WeightNorm::kRms;
-  return std::make_shared<SparkStage>(spark);
+ValueStore SparkStage::PackValues(const HeadContext& head, size_t first, size_t count) const {
+  const size_t dim = head.head_dim;
+  const size_t n_kept = KeptChannels(options_.value_ratio, dim);
+  if (n_kept < dim) return PackPrunedValues(head, first, count, n_kept, options_.value_fill);
+  return PackDense(head.types.values, head.values + first * dim, count, dim);
 }
 
 }  // namespace spark

@@ -3,8 +3,11 @@
 #define SPARK_COMPRESS_SPARK_H_
 
 #include <memory>
+#include <optional>
+#include <span>
 #include <vector>
 
+#include "compress/channel_selection.h"
 #include "compress/options.h"
 #include "compress/stage.h"
 
@@ -16,23 +19,32 @@ enum class WeightNorm : uint8_t {
 };
 
 struct SparkOptions {
-  double ratio = 0.5;  // share of channels removed, [0, 1)
+  double ratio = 0.5;  // share of channels removed, [0, 1); rule kRatio
   size_t window = 32;
   Recovery recovery = Recovery::kMean;
   size_t keep = 0;   // last tokens left whole
   size_t sinks = 0;  // first tokens left whole
   WeightNorm weights = WeightNorm::kNorm;
+  BudgetRule rule = BudgetRule::kRatio;
+  double mass = 0.99;                         // the other rules': ChannelBudget
+  double value_ratio = 0;                     // share of value channels removed, [0, 1)
+  Recovery value_fill = Recovery::kConstant;  // or kZero
+  SampleOptions samples{};                    // recovery kSampled
+  std::optional<DType> key_type{};            // of kept key values; nothing: the cache's
 };
 
 // w[j]: how much the window's queries use channel j. Returns [head_dim], every entry >= 0.
 std::vector<float> ChannelWeights(const HeadContext& head, WeightNorm norm);
 
-// The `n_kept` channels with the largest contribution k[j]² w[j]; ties go to the lower channel.
-// Sets their bits in mask [MaskBytes(head_dim)], clears the others, and returns
-// s = sqrt(mean contribution of the pruned channels), 0 when there are none.
-float SelectChannels(const float* key, const std::vector<float>& weights, size_t n_kept,
-                     uint8_t* mask);
+// A token's channels by contribution k[j]² w[j], in channel order. ranked: [head_dim] RankKey()s.
+void RankChannels(const float* key, const std::vector<float>& weights, std::span<uint64_t> ranked);
 
+// The channels that stay by a budget: those with the largest contributions, ties go to the lower
+// channel. Sets their bits in mask [MaskBytes(head_dim)], clears the others, and returns
+// s = sqrt(mean contribution of the pruned channels), 0 when there are none. Reorders `ranked`.
+float SelectChannels(std::span<uint64_t> ranked, const ChannelBudget& budget, uint8_t* mask);
+
+// `spark:R`, `spark-group` and `spark-topp:P`, which differ in how many channels a token keeps.
 class SparkStage : public ChannelStage {
  public:
   explicit SparkStage(const SparkOptions& options) : options_(options) {}
@@ -42,12 +54,16 @@ class SparkStage : public ChannelStage {
   std::vector<Segment> Compress(const HeadContext& head) const override;
 
  private:
-  Segment PackSparse(const HeadContext& head, size_t first, size_t count) const;
+  ChannelBudget budget() const { return {options_.rule, options_.ratio, options_.mass}; }
+  KeyStore PackKeys(const HeadContext& head, size_t first, size_t count) const;
+  ValueStore PackValues(const HeadContext& head, size_t first, size_t count) const;
 
   SparkOptions options_;
 };
 
 std::shared_ptr<const ChannelStage> MakeSparkStage(const StageOptions& options);
+std::shared_ptr<const ChannelStage> MakeSparkGroupStage(const StageOptions& options);
+std::shared_ptr<const ChannelStage> MakeSparkTopPStage(const StageOptions& options);
 
 }  // namespace spark
 

@@ -50,6 +50,9 @@ class ChannelStage {
   virtual std::vector<Segment> Compress(const HeadContext& head) const = 0;
 };
 
+// rows: [count, dim]
+DenseStore PackDense(DType type, const float* rows, size_t count, size_t dim);
+
 // Tokens [first, first + count) as they are.
 Segment DenseSegment(const HeadContext& head, size_t first, size_t count);
 

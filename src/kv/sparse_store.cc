@@ -22,8 +22,11 @@ SparseStore SparseStore::Pack(const SparseInput& input, DType value_type, Recove
   store.masks_.Resize(plane_bytes);
   if (plane_bytes > 0) std::memcpy(store.masks_.data(), input.masks, plane_bytes);
   store.LayOutRows();
-  if (recovery == Recovery::kMean) store.signs_.Resize(plane_bytes);
+  if (store.signed_fill()) store.signs_.Resize(plane_bytes);
   if (recovery != Recovery::kZero) store.PackScalars(input);
+  if (store.sampled()) {
+    store.samples_ = SampledFill(*input.samples, input.masks, input.n_tokens, input.head_dim);
+  }
   std::vector<float> row(input.head_dim);
   for (size_t t = 0; t < input.n_tokens; ++t) store.PackToken(input, t, row);
   return store;
@@ -70,7 +73,7 @@ void SparseStore::PackToken(const SparseInput& input, size_t t, std::span<float>
     if (MaskBit(mask, j)) row[rank++] = x[j];
   }
   PackRow(value_type_, row.data(), rank, values_.data() + (Row(t) - values()));
-  if (recovery_ != Recovery::kMean) return;
+  if (!signed_fill()) return;
   auto* signs = reinterpret_cast<uint8_t*>(signs_.data()) + t * MaskBytes(head_dim_);
   for (size_t j = 0; j < head_dim_; ++j) {
     if (x[j] > 0) SetMaskBit(signs, j);
@@ -123,6 +126,7 @@ SparseStore SparseStore::Select(std::span<const uint32_t> tokens) const {
   CopyRows(scalars_, Traits(scalar_type()).block_bytes, tokens, store.scalars_);
   store.fill_.Resize(fill_.size());
   if (fill_.size() > 0) std::memcpy(store.fill_.data(), fill_.data(), fill_.size());
+  if (sampled()) store.samples_ = samples_.Select(tokens);
   store.LayOutRows();
   size_t at = 0;
   for (size_t i = 0; i < tokens.size(); ++i) {
@@ -145,6 +149,8 @@ void SparseStore::ReadRow(size_t t, float* out) const {
   const uint8_t* mask = Mask(t);
   const uint8_t* sign = signs() + t * MaskBytes(head_dim_);
   const float scalar = Scalar(t);
+  const std::vector<float> amplitudes =
+      sampled() ? samples_.Amplitudes(t, scalar) : std::vector<float>();
   size_t rank = 0;
   for (size_t j = 0; j < head_dim_; ++j) {
     if (MaskBit(mask, j)) {
@@ -152,8 +158,9 @@ void SparseStore::ReadRow(size_t t, float* out) const {
     } else if (recovery_ == Recovery::kZero) {
       out[j] = 0;
     } else {
-      const bool positive = recovery_ == Recovery::kConstant || MaskBit(sign, j);
-      out[j] = (positive ? scalar : -scalar) * fill()[j];
+      const float amplitude = sampled() ? amplitudes[j - rank] : scalar;
+      const bool positive = !signed_fill() || MaskBit(sign, j);
+      out[j] = (positive ? amplitude : -amplitude) * fill()[j];
     }
   }
 }

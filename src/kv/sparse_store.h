@@ -7,19 +7,19 @@
 // Layout for n tokens, D channels, T kept channels a token (a structure of arrays):
 //   values  rows of the T kept channels in channel order, packed one after the other (packed_row.h)
 //   masks   [n, ceil(D/8)]  bit j%8 of byte j/8: channel j is kept
-//   signs   [n, ceil(D/8)]  the same, x[t,j] > 0; recovery `mean` only
-//   scalars [n]             s[t], in units of scale(); f32 beside f32 values, else f16; not `zero`
-//   fill    [D]             f32, scale() times what the scalar counts for in channel j; not `zero`
+//   signs   [n, ceil(D/8)]  the same, x[t,j] > 0; recoveries `mean` and `sampled` only
+//   scalars [n]             s[t], in units of a scale; f32 beside f32 values, else f16; not `zero`
+//   fill    [D]             f32, what a scalar counts for in channel j, times the scale; not `zero`
 //   offsets [ceil(n/64)]    u32, only if T differs between tokens: where in `values` the rows of
 //                           tokens 64i, 64i+1, … begin; a row's length follows from its mask
 // A pruned channel reads as ±s[t] * fill[j] (`mean`: the sign plane's), s[t] * fill[j] (`constant`)
-// or 0 (`zero`).
+// or 0 (`zero`). With recovery `sampled` the scalars are f32 in units of 1, and a pruned channel
+// reads as ±a[t,j] * fill[j], the amplitudes a of sampled_fill.h.
 //
 // Chosen over a sign plane with a sparse residual and over index bytes: docs/decisions.md.
 #ifndef SPARK_KV_SPARSE_STORE_H_
 #define SPARK_KV_SPARSE_STORE_H_
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -27,7 +27,9 @@
 
 #include "base/aligned.h"
 #include "base/dtype.h"
+#include "kv/channel_mask.h"
 #include "kv/packed_row.h"
+#include "kv/sampled_fill.h"
 
 namespace spark {
 
@@ -36,6 +38,7 @@ enum class Recovery : uint8_t {
   kMean,      // keys: sign(k) * sqrt(mean pruned contribution / w), spark.md §3
   kZero,      // 0
   kConstant,  // values: the mean of the token's pruned values
+  kSampled,   // keys: as `mean`, but of drawn contributions, spark.md §3
 };
 
 // What Pack() is given; views of arrays that it only reads.
@@ -46,25 +49,13 @@ struct SparseInput {
   size_t head_dim = 0;
   const uint8_t* masks = nullptr;  // [n_tokens, MaskBytes(head_dim)], any number of bits in each
   std::span<const float> scalars;  // [n_tokens]; not for kZero
-  std::span<const float> fill;     // [head_dim]; kMean only, 1 for kConstant
+  std::span<const float> fill;     // [head_dim]; kMean and kSampled only, 1 for kConstant
+  const SampledInput* samples = nullptr;  // kSampled only
 };
-
-constexpr size_t MaskBytes(size_t head_dim) { return (head_dim + 7) / 8; }
-
-// Channel j in one token's row of a mask or sign plane.
-constexpr bool MaskBit(const uint8_t* row, size_t j) { return (row[j / 8] >> (j % 8)) & 1; }
-inline void SetMaskBit(uint8_t* row, size_t j) {
-  row[j / 8] = static_cast<uint8_t>(row[j / 8] | (1u << (j % 8)));
-}
-inline size_t CountMaskBits(const uint8_t* row, size_t mask_bytes) {
-  size_t n = 0;
-  for (size_t i = 0; i < mask_bytes; ++i) n += static_cast<size_t>(std::popcount(row[i]));
-  return n;
-}
 
 class SparseStore {
  public:
-  // Throws Error for a type that no cache is stored in.
+  // Throws Error for a type that no cache is stored in, and where SampledFill does.
   static SparseStore Pack(const SparseInput& input, DType value_type, Recovery recovery);
 
   // The tokens with these numbers, ascending; nothing is rounded again.
@@ -72,6 +63,7 @@ class SparseStore {
 
   DType value_type() const { return value_type_; }
   Recovery recovery() const { return recovery_; }
+  bool sampled() const { return recovery_ == Recovery::kSampled; }  // read it with ReadRow()
   size_t size() const { return size_; }
   size_t head_dim() const { return head_dim_; }
   bool uniform() const { return offsets_.size() == 0; }  // every token keeps as many channels
@@ -86,7 +78,9 @@ class SparseStore {
   const uint8_t* signs() const { return reinterpret_cast<const uint8_t*>(signs_.data()); }
   const float* fill() const { return reinterpret_cast<const float*>(fill_.data()); }
   const std::byte* scalars() const { return scalars_.data(); }
-  DType scalar_type() const { return value_type_ == DType::kF32 ? DType::kF32 : DType::kF16; }
+  DType scalar_type() const {
+    return value_type_ == DType::kF32 || sampled() ? DType::kF32 : DType::kF16;
+  }
 
   const uint8_t* Mask(size_t t) const { return masks() + t * MaskBytes(head_dim_); }
   size_t Kept(size_t t) const;  // channels that token t keeps
@@ -96,9 +90,11 @@ class SparseStore {
   void ReadRow(size_t t, float* out) const;  // out: [head_dim], as attention sees it
 
   size_t ValueBytes() const { return values_.AllocatedBytes() + offsets_.AllocatedBytes(); }
-  size_t MaskPlaneBytes() const { return masks_.AllocatedBytes(); }
+  size_t MaskPlaneBytes() const { return masks_.AllocatedBytes() + samples_.RankBytes(); }
   size_t SignPlaneBytes() const { return signs_.AllocatedBytes(); }
-  size_t ScalarBytes() const { return scalars_.AllocatedBytes() + fill_.AllocatedBytes(); }
+  size_t ScalarBytes() const {
+    return scalars_.AllocatedBytes() + fill_.AllocatedBytes() + samples_.MomentBytes();
+  }
   size_t AllocatedBytes() const {
     return ValueBytes() + MaskPlaneBytes() + SignPlaneBytes() + ScalarBytes();
   }
@@ -106,6 +102,7 @@ class SparseStore {
  private:
   SparseStore() = default;
 
+  bool signed_fill() const { return recovery_ == Recovery::kMean || sampled(); }
   void LayOutRows();  // from the masks: n_kept_, offsets_ and room in values_
   void PackToken(const SparseInput& input, size_t t, std::span<float> row);
   void PackScalars(const SparseInput& input);
@@ -116,6 +113,7 @@ class SparseStore {
   size_t head_dim_ = 0;
   size_t n_kept_ = 0;
   AlignedBytes values_, offsets_, masks_, signs_, scalars_, fill_;
+  SampledFill samples_;
 };
 
 }  // namespace spark

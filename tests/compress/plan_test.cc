@@ -21,8 +21,13 @@ void CheckRefused(const std::string& plan, const std::string& message) {
 TEST_CASE("plans that are understood", "[plan]") {
   CHECK(CompressionPlan::Parse("none").channel_stage() == nullptr);
   CHECK(CompressionPlan::Parse("full").channel_stage() == nullptr);
-  for (const char* plan : {"spark:0", "spark:0.5", "spark:.8", "spark:0.99", "think:0.5[window=64]",
-                           "spark:0.8[window=16,recovery=zero,keep=32,sinks=4,weights=rms]"}) {
+  for (const char* plan :
+       {"spark:0", "spark:0.5", "spark:.8", "spark:0.99", "think:0.5[window=64]",
+        "spark:0.8[window=16,recovery=zero,keep=32,sinks=4,weights=rms]",
+        "spark:0.8[recovery=normal,seed=7,clip=threshold]", "spark:0.8[recovery=exponential]",
+        "spark:0.8[values=0.5,fill=zero]", "spark:0.8[store=cache]", "spark:0.8[store=q4_0]",
+        "spark-group", "spark-group[threshold=0.9,values=0.5,store=q8_0,keep=32,sinks=4]",
+        "spark-topp:1", "spark-topp:0.99[weights=rms,window=8,recovery=zero]"}) {
     INFO(plan);
     CHECK(CompressionPlan::Parse(plan).channel_stage() != nullptr);
     CHECK(CompressionPlan::Parse(plan).text() == plan);
@@ -50,6 +55,24 @@ TEST_CASE("errors in plans point at the character", "[plan]") {
   CheckRefused("spark:0.5]", "ratio: found '0.5]'");
   CheckRefused("spark:0.5+", "name is missing at character 11");
   CheckRefused("spark:0.5+think:0.5", "at most one channel stage");
+  CheckRefused("spark-group:0.5", "takes no ratio, found '0.5' at character 13");
+  CheckRefused("spark-group[threshold=1.1]",
+               "threshold: found '1.1', allowed a number from 0 to 1, at character 23");
+  CheckRefused("spark:0.5[threshold=0.9]", "'spark' has no option 'threshold'");
+  CheckRefused("spark-topp", "needs a share, such as spark-topp:0.99, at character 11");
+  CheckRefused("spark-topp:0", "share: found '0', allowed a number above 0 to 1, at character 12");
+  CheckRefused("spark-topp:1.01", "share: found '1.01'");
+  CheckRefused("spark-topp:nan", "share: found 'nan'");
+  CheckRefused("spark:0.5[values=1]",
+               "values: allowed a number from 0 to below 1, at character 18");
+  CheckRefused("spark:0.5[values=-1]", "values: found '-1'");
+  CheckRefused("spark:0.5[values=0.5,fill=0]", "fill: found '0', allowed mean, zero");
+  CheckRefused("spark:0.5[fill=zero]", "fill: no value is pruned without values=R");
+  CheckRefused("spark:0.5[seed=2]", "seed: only recovery=normal and recovery=exponential");
+  CheckRefused("spark:0.5[recovery=zero,clip=mean]", "clip: only recovery=normal");
+  CheckRefused("spark:0.5[recovery=normal,seed=-1]", "seed: found '-1'");
+  CheckRefused("spark:0.5[recovery=normal,clip=max]", "found 'max', allowed mean, threshold");
+  CheckRefused("spark:0.5[store=q6_K]", "found 'q6_K', allowed cache, f32, f16, bf16, q8_0, q4_0");
   CheckRefused("none:0.5", "takes no argument");
   CheckRefused("none+spark:0.5", "unknown method 'none'");
 }

@@ -13,11 +13,13 @@
 namespace spark {
 namespace {
 
+using testing::MaskMismatches;
 using testing::OracleCase;
 using testing::OracleCases;
 using testing::OracleHead;
 using testing::OracleName;
 using testing::OracleVectors;
+using testing::WorstRow;
 
 SparseStore PackSparse(const OracleHead& head, double ratio, Recovery recovery) {
   const SparkStage stage({.ratio = ratio, .recovery = recovery});
@@ -43,25 +45,11 @@ TEST_CASE("SparK keeps the channels that the authors' code keeps", "[oracle][spa
   ForEachHead([](const OracleCase& c, size_t h, const OracleHead& head, double ratio) {
     const SparseStore store = PackSparse(head, ratio, Recovery::kMean);
     const std::vector<float> weights = ChannelWeights(head.context, WeightNorm::kNorm);
-    const std::vector<int64_t> kept = OracleVectors().ReadInts(OracleName(c, ratio, "kept"));
-    size_t mismatches = 0;
-    for (size_t t = 0; t < c.tokens; ++t) {
-      const float* key = head.keys.data() + t * c.head_dim;
-      std::vector<float> differing;  // contributions of channels on which the two disagree
-      for (size_t j = 0; j < c.head_dim; ++j) {
-        const bool expected = kept[(h * c.tokens + t) * c.head_dim + j] != 0;
-        if (MaskBit(store.masks() + t * MaskBytes(c.head_dim), j) != expected) {
-          differing.push_back(key[j] * key[j] * weights[j]);
-        }
-      }
-      // Two sums in another order may swap contributions that are equal but for rounding.
-      if (differing.size() == 2 &&
-          std::abs(differing[0] - differing[1]) <= 1e-6f * std::abs(differing[0])) {
-        continue;
-      }
-      mismatches += differing.size();
-    }
-    CHECK(mismatches == 0);
+    const auto contribution = [&](size_t t, size_t j) {
+      const float key = head.keys[t * c.head_dim + j];
+      return key * key * weights[j];
+    };
+    CHECK(MaskMismatches(store, c, h, OracleName(c, ratio, "kept"), contribution) == 0);
   });
 }
 
@@ -81,17 +69,7 @@ TEST_CASE("channel weights are the authors'", "[oracle][spark]") {
 TEST_CASE("recovered keys are the authors'", "[oracle][spark]") {
   ForEachHead([](const OracleCase& c, size_t h, const OracleHead& head, double ratio) {
     const SparseStore store = PackSparse(head, ratio, Recovery::kMean);
-    const std::vector<float> expected = OracleVectors().ReadFloats(OracleName(c, ratio, "k_mean"));
-    std::vector<float> row(c.head_dim);
-    float worst = 0;
-    for (size_t t = 0; t < c.tokens; ++t) {
-      store.ReadRow(t, row.data());
-      for (size_t j = 0; j < c.head_dim; ++j) {
-        const float want = expected[(h * c.tokens + t) * c.head_dim + j];
-        worst = std::max(worst, std::abs(row[j] - want) / (1e-6f + std::abs(want)));
-      }
-    }
-    CHECK(worst < 1e-4f);
+    CHECK(WorstRow(store, c, h, OracleName(c, ratio, "k_mean"), 1e-10f, 1e-4f) < 1);
   });
 }
 
@@ -147,8 +125,10 @@ TEST_CASE("ThinK drops the channels that the authors' code drops", "[oracle][thi
 
 TEST_CASE("ties stay with the lower channel", "[spark]") {
   const std::vector<float> key(16, -2.0f);
+  std::vector<uint64_t> ranked(16);
+  RankChannels(key.data(), std::vector<float>(16, 0.25f), ranked);
   uint8_t mask[2];
-  const float s = SelectChannels(key.data(), std::vector<float>(16, 0.25f), 5, mask);
+  const float s = SelectChannels(ranked, {.ratio = 0.7}, mask);  // floor(0.7 * 16) = 11 go
   CHECK(mask[0] == 0x1F);
   CHECK(mask[1] == 0);
   CHECK(s == 1.0f);  // sqrt of the mean of 4 * 0.25

@@ -157,6 +157,7 @@ TEST_CASE("SmolLM2: perplexity of every method is that of the authors' functions
 
   const nlohmann::json nll = Expected()["nll"];
   const std::pair<std::string, std::string> plans[] = {
+      {"spark-group", "group"},   {"spark:0.8[values=0.5]", "sparkv:0.8:0.5"},
       {"none", "full"},           {"spark:0.5", "spark:0.5"},
       {"spark:0.8", "spark:0.8"}, {"think:0.5", "think:0.5"},
       {"think:0.8", "think:0.8"}, {"spark:0.8[recovery=zero]", "spark0:0.8"}};

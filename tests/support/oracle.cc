@@ -67,4 +67,38 @@ OracleHead::OracleHead(const OracleCase& c, size_t head) {
              .types = {DType::kF32, DType::kF32}};
 }
 
+size_t MaskMismatches(const SparseStore& store, const OracleCase& c, size_t head,
+                      const std::string& name, const std::function<float(size_t, size_t)>& score) {
+  const std::vector<int64_t> kept = OracleVectors().ReadInts(name);
+  size_t mismatches = 0;
+  for (size_t t = 0; t < c.tokens; ++t) {
+    std::vector<float> differing;
+    for (size_t j = 0; j < c.head_dim; ++j) {
+      const bool expected = kept[(head * c.tokens + t) * c.head_dim + j] != 0;
+      if (MaskBit(store.Mask(t), j) != expected) differing.push_back(score(t, j));
+    }
+    if (differing.size() == 2 &&
+        std::abs(differing[0] - differing[1]) <= 1e-6f * std::abs(differing[0])) {
+      continue;
+    }
+    mismatches += differing.size();
+  }
+  return mismatches;
+}
+
+float WorstRow(const SparseStore& store, const OracleCase& c, size_t head, const std::string& name,
+               float margin, float relative) {
+  const std::vector<float> expected = OracleVectors().ReadFloats(name);
+  std::vector<float> row(c.head_dim);
+  float worst = 0;
+  for (size_t t = 0; t < c.tokens; ++t) {
+    store.ReadRow(t, row.data());
+    for (size_t j = 0; j < c.head_dim; ++j) {
+      const float want = expected[(head * c.tokens + t) * c.head_dim + j];
+      worst = std::max(worst, std::abs(row[j] - want) / (margin + relative * std::abs(want)));
+    }
+  }
+  return worst;
+}
+
 }  // namespace spark::testing

@@ -3,6 +3,7 @@
 #define SPARK_TESTS_SUPPORT_ORACLE_H_
 
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,17 @@ struct OracleHead {
   std::vector<float> probes;   // [G, D]
   HeadContext context;
 };
+
+// How many channels of one head's tokens `store` keeps or prunes other than the mask tensor `name`
+// says. Two sums in another order may swap channels whose `score(t, j)` is equal but for rounding:
+// such pairs don't count.
+size_t MaskMismatches(const SparseStore& store, const OracleCase& c, size_t head,
+                      const std::string& name, const std::function<float(size_t, size_t)>& score);
+
+// Largest |row - expected| of a store's rows and one head of the tensor `name`, in units of
+// margin + |expected| * relative.
+float WorstRow(const SparseStore& store, const OracleCase& c, size_t head, const std::string& name,
+               float margin, float relative);
 
 }  // namespace spark::testing
 

@@ -14,19 +14,26 @@ float Dot(const float* a, const float* b, size_t n) {
   return sum;
 }
 
-}  // namespace
-
-void Scores(const float* q, const DenseStore& keys, size_t n, float* scores) {
-  std::vector<float> key(keys.dim());
+template <class Store>
+void RowScores(const float* q, const Store& keys, size_t dim, size_t n, float* scores) {
+  std::vector<float> key(dim);
   for (size_t t = 0; t < n; ++t) {
     keys.ReadRow(t, key.data());
-    scores[t] = Dot(q, key.data(), keys.dim());
+    scores[t] = Dot(q, key.data(), dim);
   }
 }
 
+}  // namespace
+
+void Scores(const float* q, const DenseStore& keys, size_t n, float* scores) {
+  RowScores(q, keys, keys.dim(), n, scores);
+}
+
 // q·k̂[t] = Σ_kept q[j] k[t,j] + s[t] Σ_pruned ±q[j]/sqrt(w[j]). The quotient is the same for every
-// token, so it is taken once.
+// token, so it is taken once. Sampled recovery has no such form: what a channel counts for is
+// drawn.
 void Scores(const float* q, const SparseStore& keys, size_t n, float* scores) {
+  if (keys.sampled()) return RowScores(q, keys, keys.head_dim(), n, scores);
   const size_t head_dim = keys.head_dim();
   const bool recover = keys.recovery() != Recovery::kZero;
   const bool always_positive = keys.recovery() == Recovery::kConstant;
