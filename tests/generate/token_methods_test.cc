@@ -94,8 +94,8 @@ TEST_CASE("token stages keep the tokens that kvpress keeps", "[oracle][tokens]")
   const std::vector<TokenId> ids = PressIds();
   const size_t context = PressContext();
   const ModelConfig& config = TinyLlama().config();
-  const std::unique_ptr<Backend> backends[] = {
-      MakeReferenceBackend(), MakeCpuBackend({.threads = 2, .compute_f32 = true})};
+  const std::unique_ptr<Backend> backends[] = {MakeReferenceBackend(),
+                                               MakeCpuBackend({.threads = 2, .compute_f32 = true})};
   for (const auto& backend : backends) {
     for (const std::string method : kTokenMethods) {
       CacheTypes f32{DType::kF32, DType::kF32};
