@@ -90,6 +90,18 @@ class KeptTokens : public LayerObserver {
   std::vector<std::vector<int64_t>> kept_;
 };
 
+// The files' numbers were found by comparing values. Those of the lowest layer depend on nothing
+// but the token's id, so there the first token with the same id stands for each.
+std::vector<int64_t> FirstWithSameId(std::vector<int64_t> kept, size_t n_heads) {
+  const std::vector<TokenId> ids = PressIds();
+  for (int64_t& t : kept) t = std::ranges::find(ids, ids[static_cast<size_t>(t)]) - ids.begin();
+  const auto per_head = static_cast<std::ptrdiff_t>(kept.size() / n_heads);
+  for (auto head = kept.begin(); head != kept.end(); head += per_head) {
+    std::sort(head, head + per_head);
+  }
+  return kept;
+}
+
 TEST_CASE("token stages keep the tokens that kvpress keeps", "[oracle][tokens]") {
   const std::vector<TokenId> ids = PressIds();
   const size_t context = PressContext();
@@ -105,8 +117,10 @@ TEST_CASE("token stages keep the tokens that kvpress keeps", "[oracle][tokens]")
       transformer.Forward(std::span(ids).first(context), 0, cache, &kept);
       for (size_t layer = 0; layer < config.n_layers; ++layer) {
         INFO(backend->name() << ' ' << method << " layer " << layer);
-        CHECK(kept.OfLayer(layer) == Expected().ReadInts("press." + method + "_0.5.layer" +
-                                                         std::to_string(layer) + ".kept"));
+        const std::vector<int64_t>& ours = kept.OfLayer(layer);
+        CHECK((layer > 0 ? ours : FirstWithSameId(ours, config.n_kv_heads)) ==
+              Expected().ReadInts("press." + method + "_0.5.layer" + std::to_string(layer) +
+                                  ".kept"));
       }
     }
   }
