@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "compress/compressor.h"
+#include "compress/registry.h"
 #include "io/safetensors.h"
 #include "model/model_file.h"
 #include "spark/session.h"
@@ -126,16 +127,20 @@ TEST_CASE("token stages keep the tokens that kvpress keeps", "[oracle][tokens]")
   }
 }
 
-void CheckLogits(const std::string& plan, const std::string& name, const std::string& backend) {
-  INFO(plan << ' ' << backend);
-  const std::vector<TokenId> ids = PressIds();
+SessionOptions Options(const std::string& plan, const std::string& backend) {
   SessionOptions options;
   options.plan = CompressionPlan::Parse(plan);
   options.cache_type_k = options.cache_type_v = CacheType::kF32;
   options.backend = backend;
   options.compute_f32 = true;
   options.threads = 2;
-  Session session(TinyLlama(), options);
+  return options;
+}
+
+void CheckLogits(const std::string& plan, const std::string& name, const std::string& backend) {
+  INFO(plan << ' ' << backend);
+  const std::vector<TokenId> ids = PressIds();
+  Session session(TinyLlama(), Options(plan, backend));
   session.Prefill(std::span(ids).first(PressContext()));
   std::vector<float> logits;
   session.Append(std::span(ids).subspan(PressContext()), {},
@@ -158,6 +163,59 @@ TEST_CASE("logits behind evicted contexts are kvpress's", "[oracle][tokens]") {
     }
     CheckLogits("snapkv:0.5+spark:0.8", "snapkv_0.5__spark_0.8", backend);
     CheckLogits("snapkv:0.5+think:0.5", "snapkv_0.5__think_0.5", backend);
+  }
+}
+
+// Every token method: contexts of any length, at once and in chunks, and passes over what comes
+// behind them. Nothing is wrong by itself, and the bytes are those of the budget.
+TEST_CASE("token stages in sessions of every kind", "[tokens][session]") {
+  std::vector<TokenId> ids = PressIds();
+  ids.insert(ids.end(), ids.begin(), ids.end());
+  const ModelInfo& info = TinyLlama().info();
+  const size_t token_bytes = 2 * info.head_dim * sizeof(float);
+  for (const MethodInfo& method : Registry()) {
+    if (!method.make_token) continue;
+    const bool heads =
+        std::ranges::find(method.options, "heads", &OptionInfo::name) != method.options.end();
+    for (const std::string budget : {":0.5", ":n=64"}) {
+      for (const std::string end : {"", "[heads=ada]"}) {
+        if (!end.empty() && !heads) continue;
+        for (const size_t context : {1, 30, 257}) {
+          SessionOptions options = Options(std::string(method.name) + budget + end, "cpu");
+          options.prefill_chunk = context == 257 ? 100 : 0;
+          options.decode_interval = 16;
+          options.keep_context = false;  // for Rewind(); it would count
+          INFO(options.plan.text() << " context " << context);
+          Session session(TinyLlama(), options);
+          session.Prefill(std::span(ids).first(context));
+          session.Append(std::span(ids).subspan(context, 50));
+          CHECK(
+              std::ranges::all_of(session.NextLogits(), [](float x) { return std::isfinite(x); }));
+          if (budget == ":0.5") continue;
+          // 50 tokens: three passes, and two tokens that wait for the next one.
+          const size_t kept = std::min<size_t>(64, context + 48);
+          const size_t bytes = session.kv_bytes().values + session.kv_bytes().key_values;
+          const size_t n_heads = info.n_layers * info.n_kv_heads;
+          CHECK(bytes >= n_heads * kept * token_bytes);
+          // At most six segments a head, whose two arrays end in padding.
+          CHECK(bytes <= n_heads * (kept * token_bytes + 6 * 2 * 64));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("heads of different lengths are stored as such", "[tokens][session]") {
+  for (const std::string backend : {"reference", "cpu"}) {
+    const std::vector<TokenId> ids = PressIds();
+    Session even(TinyLlama(), Options("h2o:0.5+spark:0.8", backend));
+    Session ada(TinyLlama(), Options("h2o:0.5[heads=ada]+spark:0.8", backend));
+    even.Prefill(std::span(ids).first(PressContext()));
+    ada.Prefill(std::span(ids).first(PressContext()));
+    CHECK(even.kv_bytes().values == ada.kv_bytes().values);
+    even.Append(std::span(ids).subspan(PressContext()));
+    ada.Append(std::span(ids).subspan(PressContext()));
+    CHECK(!std::ranges::equal(even.NextLogits(), ada.NextLogits()));
   }
 }
 
