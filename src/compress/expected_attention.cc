@@ -11,8 +11,8 @@ namespace {
 
 using Index = Eigen::Index;
 
-// Elements (a, b) of a head that pair i of a rotation turns: a' = a cos - b sin, b' = a sin + b
-// cos.
+// Elements (a, b) of a head that are pair i of a rotation:
+//   a' = a cos - b sin, b' = a sin + b cos
 std::pair<Index, Index> RotatedPair(const RopeAngles& angles, size_t i) {
   const size_t first = angles.interleaved ? 2 * i : i;
   return {static_cast<Index>(first),
@@ -104,7 +104,7 @@ std::vector<float> ExpectedAttentionStage::Scores(const LayerContext& layer, siz
 std::shared_ptr<const TokenStage> MakeExpectedAttentionStage(const StageOptions& options) {
   const size_t sinks = options.Size("sinks", 4, 0, 4096);
   return std::make_shared<ExpectedAttentionStage>(
-      options.Budget(sinks), options.Size("future", 512, 1, size_t{1} << 20), sinks);
+      options.Budget(sinks), options.Size("future", 512, 1, 65536), sinks);
 }
 
 }  // namespace spark
