@@ -103,8 +103,8 @@ std::vector<float> ExpectedAttentionStage::Scores(const LayerContext& layer, siz
 
 std::shared_ptr<const TokenStage> MakeExpectedAttentionStage(const StageOptions& options) {
   const size_t sinks = options.Size("sinks", 4, 0, 4096);
-  return std::make_shared<ExpectedAttentionStage>(
-      options.Budget(sinks), options.Size("future", 512, 1, 65536), sinks);
+  return std::make_shared<ExpectedAttentionStage>(options.Budget(sinks),
+                                                  options.Size("future", 512, 1, 65536), sinks);
 }
 
 }  // namespace spark
