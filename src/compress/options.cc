@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 
@@ -42,15 +43,16 @@ double StageOptions::Ratio() const {
   return ratio;
 }
 
-TokenBudget StageOptions::Budget() const {
+TokenBudget StageOptions::Budget(size_t least) const {
+  least = std::max<size_t>(least, 1);
   TokenBudget budget;
   if (stage_.argument.starts_with("n=")) {
     const std::string number = stage_.argument.substr(2);
-    if (!ParseWhole(number, budget.n_tokens) || budget.n_tokens < 1 ||
+    if (!ParseWhole(number, budget.n_tokens) || budget.n_tokens < least ||
         budget.n_tokens > kMostTokens) {
-      FailPlan(
-          plan_, stage_.argument_position + 2,
-          fmt::format("n: found '{}', allowed a whole number from 1 to {},", number, kMostTokens));
+      FailPlan(plan_, stage_.argument_position + 2,
+               fmt::format("n: found '{}', allowed a whole number from {} to {},", number, least,
+                           kMostTokens));
     }
   } else {
     budget.ratio = Ratio();

@@ -35,8 +35,9 @@ class StageOptions {
 
   // The stage's argument as a share in [0, 1). Throws UsageError at its position.
   double Ratio() const;
-  // The same, or `n=TOKENS`; with the options `heads` and `floor` where the stage has them.
-  TokenBudget Budget() const;
+  // The same, or `n=TOKENS`, of which `least` must stay whatever happens; with the options `heads`
+  // and `floor` where the stage has them.
+  TokenBudget Budget(size_t least = 1) const;
   // Throws UsageError if there is an argument.
   void NoArgument() const;
   // The stage's argument as a share in (0, 1].

@@ -2,6 +2,10 @@
 
 #include <fmt/format.h>
 
+#include "compress/expected_attention.h"
+#include "compress/observed_attention.h"
+#include "compress/query_free.h"
+#include "compress/snapkv.h"
 #include "compress/spark.h"
 #include "compress/think.h"
 #include "spark/compression.h"
@@ -32,8 +36,77 @@ std::vector<OptionInfo> SparkOptionInfos(std::vector<OptionInfo> own = {}) {
 constexpr std::string_view kSparkPaper = "SparK, arXiv 2508.15212";
 constexpr std::string_view kThinkPaper = "ThinK, arXiv 2407.21018";
 
+constexpr std::string_view kBudget = "R or n=N";
+
+// Options of every token stage that scores each head on its own.
+std::vector<OptionInfo> WithHeads(std::vector<OptionInfo> options) {
+  options.push_back({"heads", "even",
+                     "even: every head of a layer keeps as many tokens; ada: they share one budget "
+                     "by score (AdaKV, arXiv 2407.11550)"});
+  options.push_back({"floor", "0.2", "share of its even budget that a head keeps under heads=ada"});
+  return options;
+}
+
+void AddTokenMethods(std::vector<MethodInfo>& methods) {
+  const OptionInfo window = {"window", "64", "last prompt queries that look; their tokens stay"};
+  const OptionInfo kernel = {"kernel", "5", "neighbours over which attention is averaged, odd"};
+  methods.push_back({.name = "snapkv",
+                     .argument = kBudget,
+                     .help = "removes tokens that the last prompt queries attend to least",
+                     .paper = "SnapKV, arXiv 2404.14469",
+                     .options = WithHeads({window, kernel}),
+                     .make_token = MakeSnapKvStage});
+  methods.push_back(
+      {.name = "pyramidkv",
+       .argument = kBudget,
+       .help = "scores as snapkv; low layers keep more tokens, high ones fewer, R or N on average",
+       .paper = "PyramidKV, arXiv 2406.02069",
+       .options = WithHeads(
+           {window, kernel, {"beta", "20", "the last layer keeps 1/beta of the average"}}),
+       .make_token = MakePyramidKvStage});
+  methods.push_back({.name = "streaming",
+                     .argument = kBudget,
+                     .help = "keeps the first and the most recent tokens",
+                     .paper = "StreamingLLM, arXiv 2309.17453",
+                     .options = {{"sinks", "4", "first prompt tokens that stay"}},
+                     .make_token = MakeStreamingStage});
+  methods.push_back({.name = "tova",
+                     .argument = kBudget,
+                     .help = "removes tokens that the last prompt token attends to least",
+                     .paper = "TOVA, arXiv 2401.06104",
+                     .options = WithHeads({}),
+                     .make_token = MakeTovaStage});
+  methods.push_back({.name = "h2o",
+                     .argument = kBudget,
+                     .help = "removes tokens that all later queries together attend to least",
+                     .paper = "H2O, arXiv 2306.14048",
+                     .options = WithHeads({}),
+                     .make_token = MakeH2oStage});
+  methods.push_back(
+      {.name = "expected",
+       .argument = kBudget,
+       .help = "removes tokens that queries still to come are expected to attend to least",
+       .paper = "Expected Attention, arXiv 2510.00636",
+       .options = WithHeads({{"future", "512", "positions that queries to come are expected at"},
+                             {"sinks", "4", "first prompt tokens that stay"}}),
+       .make_token = MakeExpectedAttentionStage});
+  methods.push_back({.name = "knorm",
+                     .argument = kBudget,
+                     .help = "removes tokens with the longest keys",
+                     .paper = "arXiv 2406.11430",
+                     .options = WithHeads({}),
+                     .make_token = MakeKeyNormStage});
+  methods.push_back({.name = "random",
+                     .argument = kBudget,
+                     .help = "removes tokens at random, others in every head",
+                     .paper = "a baseline",
+                     .options = {{"seed", "1", "another number, other tokens"}},
+                     .make_token = MakeRandomStage});
+}
+
 std::vector<MethodInfo> MakeRegistry() {
   std::vector<MethodInfo> methods;
+  AddTokenMethods(methods);
   methods.push_back(
       {.name = "spark",
        .argument = "R",

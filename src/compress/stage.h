@@ -94,7 +94,7 @@ class TokenStage {
   // How many of the last queries Scores() needs; kAllQueries: those of all tokens.
   virtual size_t window() const = 0;
 
-  // How many of the newest tokens stay whatever the budget says.
+  // How many tokens of a head stay whatever the budget says: a window of the newest, or sinks.
   virtual size_t always_kept() const { return 0; }
 
   // How many of `n_tokens` a head of this layer keeps: the budget, unless layers differ.

@@ -65,12 +65,19 @@ size_t TokenStage::LayerBudget(size_t, size_t, size_t n_tokens) const {
 std::vector<std::vector<uint32_t>> SelectTokens(const TokenStage& stage, const LayerContext& layer,
                                                 int threads) {
   const size_t n_heads = layer.heads.size();
+  // Where heads share a budget in tokens, one that an earlier pass left few does not lower it.
+  const bool shared = stage.budget().adaptive && stage.budget().n_tokens > 0;
+  size_t longest = 0;
+  for (const HeadContext& head : layer.heads) longest = std::max(longest, head.n_tokens);
   std::vector<size_t> budgets(n_heads);
   std::vector<std::vector<float>> scores(n_heads);
 #pragma omp parallel for num_threads(threads) schedule(dynamic)
   for (size_t h = 0; h < n_heads; ++h) {
-    budgets[h] = stage.LayerBudget(layer.layer, layer.n_layers, layer.heads[h].n_tokens);
+    const size_t n = shared ? longest : layer.heads[h].n_tokens;
+    budgets[h] = stage.LayerBudget(layer.layer, layer.n_layers, n);
     scores[h] = stage.Scores(layer, h);
+    // Of a broken model; sorting needs numbers.
+    for (float& score : scores[h]) score = std::isnan(score) ? -kAlwaysKept : score;
   }
   if (stage.budget().adaptive) return SelectAcrossHeads(scores, budgets, stage.budget().floor);
   std::vector<std::vector<uint32_t>> kept(n_heads);

@@ -157,10 +157,23 @@ TEST_CASE("SmolLM2: perplexity of every method is that of the authors' functions
 
   const nlohmann::json nll = Expected()["nll"];
   const std::pair<std::string, std::string> plans[] = {
-      {"spark-group", "group"},   {"spark:0.8[values=0.5]", "sparkv:0.8:0.5"},
-      {"none", "full"},           {"spark:0.5", "spark:0.5"},
-      {"spark:0.8", "spark:0.8"}, {"think:0.5", "think:0.5"},
-      {"think:0.8", "think:0.8"}, {"spark:0.8[recovery=zero]", "spark0:0.8"}};
+      {"none", "full"},
+      {"spark:0.5", "spark:0.5"},
+      {"spark:0.8", "spark:0.8"},
+      {"think:0.5", "think:0.5"},
+      {"think:0.8", "think:0.8"},
+      {"spark:0.8[recovery=zero]", "spark0:0.8"},
+      {"spark-group", "group"},
+      {"spark:0.8[values=0.5]", "sparkv:0.8:0.5"},
+      {"snapkv:0.5", "snapkv:0.5"},
+      {"pyramidkv:0.5", "pyramidkv:0.5"},
+      {"streaming:0.5", "streaming:0.5"},
+      {"tova:0.5", "tova:0.5"},
+      {"expected:0.5", "expected:0.5"},
+      {"h2o:0.5", "h2o:0.5"},
+      {"knorm:0.5", "knorm:0.5"},
+      {"snapkv:0.5+spark:0.8", "snapkv:0.5+spark:0.8"},
+      {"snapkv:0.5+think:0.8", "snapkv:0.5+think:0.8"}};
   for (const auto& [plan, name] : plans) {
     const double expected = nll["results"][name]["ppl"];
     const double f32 = Perplexity(nll, ids, plan, true);
