@@ -7,6 +7,7 @@
 #include "compress/query_free.h"
 #include "compress/snapkv.h"
 #include "compress/spark.h"
+#include "compress/spark_plus.h"
 #include "compress/think.h"
 #include "spark/compression.h"
 
@@ -25,6 +26,7 @@ std::vector<OptionInfo> SparkOptionInfos(std::vector<OptionInfo> own = {}) {
       {"sinks", "0", "first prompt tokens that stay whole"},
       {"weights", "norm",
        "norm: of the group's mean query (the paper); rms: over window and group"},
+      {"centre", "none", "mean: the head's mean key is stored once, tokens as differences from it"},
       {"values", "0", "share of each value's channels that is pruned as well"},
       {"fill", "mean", "what a pruned value channel counts as: mean (of the token's), zero"},
       {"store", "cache",
@@ -129,6 +131,16 @@ std::vector<MethodInfo> MakeRegistry() {
        .paper = kSparkPaper,
        .options = SparkOptionInfos(),
        .make_channel = MakeSparkTopPStage});
+  methods.push_back(
+      {.name = "spark-plus",
+       .argument = "R",
+       .help = "as many bytes as spark:R, for more channels in fewer bits: q8_0 or "
+               "q4_0, centre=mean, sinks=4, weights=rms (docs/results.md)",
+       .paper = "this project, after SparK",
+       .options = {{"window", "32", "last prompt queries that say which channels matter"},
+                   {"values", "0", "share of each value's channels that is pruned as well"},
+                   {"fill", "mean", "what a pruned value channel counts as: mean, zero"}},
+       .make_channel = MakeSparkPlusStage});
   methods.push_back(
       {.name = "think",
        .argument = "R",

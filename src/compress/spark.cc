@@ -92,9 +92,17 @@ std::vector<Segment> SparkStage::Compress(const HeadContext& head) const {
 KeyStore SparkStage::PackKeys(const HeadContext& head, size_t first, size_t count) const {
   const size_t dim = head.head_dim;
   const float* keys = head.keys + first * dim;
+  Matrix centred;
+  Eigen::RowVectorXf centre;
+  if (options_.centre) {
+    const Eigen::Map<const Matrix> rows(keys, static_cast<Index>(count), static_cast<Index>(dim));
+    centre = rows.colwise().mean();
+    centred = rows.rowwise() - centre;
+    keys = centred.data();
+  }
   const DType type = options_.key_type.value_or(head.types.keys);
   const ChannelBudget budget = this->budget();
-  if (!budget.Prunes(dim)) return PackDense(type, keys, count, dim);
+  if (!budget.Prunes(dim)) return PackDense(type, head.keys + first * dim, count, dim);
 
   const std::vector<float> weights = ChannelWeights(head, options_.weights);
   const std::vector<float> fill = RecoveryFill(weights);
@@ -121,7 +129,8 @@ KeyStore SparkStage::PackKeys(const HeadContext& head, size_t first, size_t coun
                           .masks = masks.data(),
                           .scalars = scalars,
                           .fill = fill,
-                          .samples = &samples};
+                          .samples = &samples,
+                          .centre = {centre.data(), static_cast<size_t>(centre.size())}};
   return SparseStore::Pack(input, type, options_.recovery);
 }
 

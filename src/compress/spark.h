@@ -25,6 +25,7 @@ struct SparkOptions {
   size_t keep = 0;   // last tokens left whole
   size_t sinks = 0;  // first tokens left whole
   WeightNorm weights = WeightNorm::kNorm;
+  bool centre = false;  // tokens are stored as differences from their mean key
   BudgetRule rule = BudgetRule::kRatio;
   double mass = 0.99;                         // the other rules': ChannelBudget
   double value_ratio = 0;                     // share of value channels removed, [0, 1)

@@ -1,5 +1,6 @@
 // What is typed behind `spark`, `spark-group` and `spark-topp`.
 #include "compress/spark.h"
+#include "compress/spark_plus.h"
 
 namespace spark {
 namespace {
@@ -46,6 +47,7 @@ SparkOptions CommonOptions(const StageOptions& options) {
   spark.sinks = options.Size("sinks", 0, 0, kMostTokens);
   spark.weights =
       options.Choice("weights", 0, {"norm", "rms"}) == 0 ? WeightNorm::kNorm : WeightNorm::kRms;
+  spark.centre = options.Choice("centre", 0, {"none", "mean"}) == 1;
   ReadRecovery(options, spark);
   ReadValues(options, spark);
   ReadStore(options, spark);
@@ -58,6 +60,14 @@ std::shared_ptr<const ChannelStage> MakeSparkStage(const StageOptions& options) 
   SparkOptions spark = CommonOptions(options);
   spark.ratio = options.Ratio();
   return std::make_shared<SparkStage>(spark);
+}
+
+std::shared_ptr<const ChannelStage> MakeSparkPlusStage(const StageOptions& options) {
+  SparkOptions spark;
+  spark.ratio = options.Ratio();
+  spark.window = options.Size("window", spark.window, 1, 4096);
+  ReadValues(options, spark);
+  return std::make_shared<SparkPlusStage>(spark);
 }
 
 std::shared_ptr<const ChannelStage> MakeSparkGroupStage(const StageOptions& options) {

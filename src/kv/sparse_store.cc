@@ -27,6 +27,10 @@ SparseStore SparseStore::Pack(const SparseInput& input, DType value_type, Recove
   if (store.sampled()) {
     store.samples_ = SampledFill(*input.samples, input.masks, input.n_tokens, input.head_dim);
   }
+  if (!input.centre.empty()) {
+    store.centre_.Resize(input.head_dim * sizeof(float));
+    std::memcpy(store.centre_.data(), input.centre.data(), store.centre_.size());
+  }
   std::vector<float> row(input.head_dim);
   for (size_t t = 0; t < input.n_tokens; ++t) store.PackToken(input, t, row);
   return store;
@@ -124,8 +128,13 @@ SparseStore SparseStore::Select(std::span<const uint32_t> tokens) const {
   CopyRows(masks_, MaskBytes(head_dim_), tokens, store.masks_);
   CopyRows(signs_, MaskBytes(head_dim_), tokens, store.signs_);
   CopyRows(scalars_, Traits(scalar_type()).block_bytes, tokens, store.scalars_);
-  store.fill_.Resize(fill_.size());
-  if (fill_.size() > 0) std::memcpy(store.fill_.data(), fill_.data(), fill_.size());
+  const auto copy = [](const AlignedBytes& from, AlignedBytes& to) {
+    if (from.size() == 0) return;
+    to.Resize(from.size());
+    std::memcpy(to.data(), from.data(), from.size());
+  };
+  copy(fill_, store.fill_);
+  copy(centre_, store.centre_);
   if (sampled()) store.samples_ = samples_.Select(tokens);
   store.LayOutRows();
   size_t at = 0;
@@ -163,6 +172,7 @@ void SparseStore::ReadRow(size_t t, float* out) const {
       out[j] = (positive ? amplitude : -amplitude) * fill()[j];
     }
   }
+  for (size_t j = 0; centre() != nullptr && j < head_dim_; ++j) out[j] += centre()[j];
 }
 
 }  // namespace spark

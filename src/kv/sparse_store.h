@@ -12,6 +12,7 @@
 //   fill    [D]             f32, what a scalar counts for in channel j, times the scale; not `zero`
 //   offsets [ceil(n/64)]    u32, only if T differs between tokens: where in `values` the rows of
 //                           tokens 64i, 64i+1, … begin; a row's length follows from its mask
+//   centre  [D]             f32, only if the rows are differences from it: added to every token
 // A pruned channel reads as ±s[t] * fill[j] (`mean`: the sign plane's), s[t] * fill[j] (`constant`)
 // or 0 (`zero`). With recovery `sampled` the scalars are f32 in units of 1, and a pruned channel
 // reads as ±a[t,j] * fill[j], the amplitudes a of sampled_fill.h.
@@ -51,6 +52,7 @@ struct SparseInput {
   std::span<const float> scalars;  // [n_tokens]; not for kZero
   std::span<const float> fill;     // [head_dim]; kMean and kSampled only, 1 for kConstant
   const SampledInput* samples = nullptr;  // kSampled only
+  std::span<const float> centre{};        // [head_dim], or empty: what was subtracted from all rows
 };
 
 class SparseStore {
@@ -77,6 +79,7 @@ class SparseStore {
   const uint8_t* masks() const { return reinterpret_cast<const uint8_t*>(masks_.data()); }
   const uint8_t* signs() const { return reinterpret_cast<const uint8_t*>(signs_.data()); }
   const float* fill() const { return reinterpret_cast<const float*>(fill_.data()); }
+  const float* centre() const { return reinterpret_cast<const float*>(centre_.data()); }  // or null
   const std::byte* scalars() const { return scalars_.data(); }
   DType scalar_type() const {
     return value_type_ == DType::kF32 || sampled() ? DType::kF32 : DType::kF16;
@@ -93,7 +96,8 @@ class SparseStore {
   size_t MaskPlaneBytes() const { return masks_.AllocatedBytes() + samples_.RankBytes(); }
   size_t SignPlaneBytes() const { return signs_.AllocatedBytes(); }
   size_t ScalarBytes() const {
-    return scalars_.AllocatedBytes() + fill_.AllocatedBytes() + samples_.MomentBytes();
+    return scalars_.AllocatedBytes() + fill_.AllocatedBytes() + centre_.AllocatedBytes() +
+           samples_.MomentBytes();
   }
   size_t AllocatedBytes() const {
     return ValueBytes() + MaskPlaneBytes() + SignPlaneBytes() + ScalarBytes();
@@ -112,7 +116,7 @@ class SparseStore {
   size_t size_ = 0;
   size_t head_dim_ = 0;
   size_t n_kept_ = 0;
-  AlignedBytes values_, offsets_, masks_, signs_, scalars_, fill_;
+  AlignedBytes values_, offsets_, masks_, signs_, scalars_, fill_, centre_;
   SampledFill samples_;
 };
 

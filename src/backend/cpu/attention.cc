@@ -45,7 +45,9 @@ RowsView ViewOf(const SparseStore& rows) {
           .fill = rows.fill(),
           .scalars = rows.recovery() != Recovery::kZero ? rows.scalars() : nullptr,
           .scalar_type = rows.scalar_type(),
-          .offsets = rows.uniform() ? nullptr : rows.offsets()};
+          .offsets = rows.uniform() ? nullptr : rows.offsets(),
+          .centre = rows.centre(),
+          .sampled = rows.sampled() ? &rows : nullptr};
 }
 
 size_t AttentionScratchBytes(size_t head_dim) {

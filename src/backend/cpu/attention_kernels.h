@@ -28,7 +28,9 @@ struct RowsView {
   const float* fill = nullptr;
   const std::byte* scalars = nullptr;  // null: pruned channels are 0
   DType scalar_type = DType::kF32;
-  const uint32_t* offsets = nullptr;  // null: every token keeps `width` channels
+  const uint32_t* offsets = nullptr;     // null: every token keeps `width` channels
+  const float* centre = nullptr;         // added to every token, unless null
+  const SparseStore* sampled = nullptr;  // not null: read its rows, the arrays do not say it all
 };
 RowsView ViewOf(const DenseStore& rows);
 RowsView ViewOf(const DroppedKeyStore& keys);

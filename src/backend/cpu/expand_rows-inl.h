@@ -222,11 +222,31 @@ inline bool IsPlain(const RowsView& rows) {
   return rows.masks == nullptr && !IsQuantized(rows.type);
 }
 
+// As ExpandRows(), of a sparse store without its centre.
+inline void ExpandSparse(const RowsView& rows, size_t first, size_t count, float* HWY_RESTRICT out,
+                         size_t stride) {
+  HWY_ALIGN float scalars[kTokenTile + 16] = {};
+  if (rows.scalars == nullptr) {
+    return ExpandSparseRows<Pruned::kZero>(rows, first, count, scalars, out, stride);
+  }
+  WithFloatType(rows.scalar_type, rows.scalars,
+                [&](const auto* s) HWY_ATTR { ExpandFloats(s + first, count, scalars); });
+  if (rows.signs == nullptr) {
+    ExpandSparseRows<Pruned::kFill>(rows, first, count, scalars, out, stride);
+  } else {
+    ExpandSparseRows<Pruned::kSignedFill>(rows, first, count, scalars, out, stride);
+  }
+}
+
 // Tokens [first, first + count), count <= kTokenTile, of a store that is not plain. out: [count,
 // stride], stride = `width` or D rounded up to 16. There is room for kScratchRows rows and 16
 // floats: what follows the first kTokenTile rows is working memory.
 inline void ExpandRows(const RowsView& rows, size_t first, size_t count, float* HWY_RESTRICT out,
                        size_t stride) {
+  if (rows.sampled != nullptr) {  // an ablation of the paper; nobody waits for it
+    for (size_t i = 0; i < count; ++i) rows.sampled->ReadRow(first + i, out + i * stride);
+    return;
+  }
   if (rows.masks == nullptr) {
     for (size_t i = 0; i < count; ++i) {
       const std::byte* row = rows.values + (first + i) * rows.row_bytes;
@@ -238,16 +258,14 @@ inline void ExpandRows(const RowsView& rows, size_t first, size_t count, float* 
     }
     return;
   }
-  HWY_ALIGN float scalars[kTokenTile + 16] = {};
-  if (rows.scalars == nullptr) {
-    return ExpandSparseRows<Pruned::kZero>(rows, first, count, scalars, out, stride);
-  }
-  WithFloatType(rows.scalar_type, rows.scalars,
-                [&](const auto* s) HWY_ATTR { ExpandFloats(s + first, count, scalars); });
-  if (rows.signs == nullptr) {
-    ExpandSparseRows<Pruned::kFill>(rows, first, count, scalars, out, stride);
-  } else {
-    ExpandSparseRows<Pruned::kSignedFill>(rows, first, count, scalars, out, stride);
+  ExpandSparse(rows, first, count, out, stride);
+  if (rows.centre == nullptr) return;
+  const FloatTag df;
+  for (size_t i = 0; i < count; ++i) {
+    float* row = out + i * stride;
+    for (size_t j = 0; j < rows.head_dim; j += hn::Lanes(df)) {
+      hn::StoreU(hn::Add(hn::LoadU(df, row + j), hn::LoadU(df, rows.centre + j)), df, row + j);
+    }
   }
 }
 

@@ -33,7 +33,8 @@ void Scores(const float* q, const DenseStore& keys, size_t n, float* scores) {
 // token, so it is taken once. Sampled recovery has no such form: what a channel counts for is
 // drawn.
 void Scores(const float* q, const SparseStore& keys, size_t n, float* scores) {
-  if (keys.sampled()) return RowScores(q, keys, keys.head_dim(), n, scores);
+  if (keys.sampled() || keys.centre() != nullptr)
+    return RowScores(q, keys, keys.head_dim(), n, scores);
   const size_t head_dim = keys.head_dim();
   const bool recover = keys.recovery() != Recovery::kZero;
   const bool always_positive = keys.recovery() == Recovery::kConstant;
