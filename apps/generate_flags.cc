@@ -96,7 +96,8 @@ void Check(const GenerateFlags& flags) {
     throw UsageError("--conversation takes neither --save-cache nor --load-cache");
   }
   if (flags.load_cache && flags.logits_out && !asked) {
-    throw UsageError("--load-cache computes no logits of the context: --logits-out needs a question");
+    throw UsageError(
+        "--load-cache computes no logits of the context: --logits-out needs a question");
   }
 }
 

@@ -24,10 +24,8 @@ class Fnv1a {
     Add(std::as_bytes(std::span(text)));
   }
   template <typename T>
-    requires std::is_arithmetic_v<T> || std::is_enum_v<T>
-  void Add(T value) {
-    Add(std::as_bytes(std::span(&value, 1)));
-  }
+  requires std::is_arithmetic_v<T> || std::is_enum_v<T>
+  void Add(T value) { Add(std::as_bytes(std::span(&value, 1))); }
 
   uint64_t value() const { return state_; }
 

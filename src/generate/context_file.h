@@ -4,7 +4,8 @@
 //                 cache_type_k, cache_type_v, tokens; all text
 //   ids           I32 [tokens]
 //   hidden        F32 [hidden_size]  of the last token, behind the last layer
-//   segments      I32 [n, 9]  of every segment: layer, head, tokens, then form, type and recovery of
+//   segments      I32 [n, 9]  of every segment: layer, head, tokens, then form, type and recovery
+//   of
 //                             keys and of values: the numbers of StoreForm, DType and Recovery
 //   N.keys.ARRAY, N.values.ARRAY     U8  segment N's arrays as they lie in memory (store_parts.h);
 //                                    empty ones are left out

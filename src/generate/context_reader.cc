@@ -146,8 +146,7 @@ class SegmentReader {
   StoreParts TakeStore(const std::string& what, StoreForm last_form) {
     StoreParts parts;
     parts.form = static_cast<StoreForm>(Take(what + " form", 0, static_cast<size_t>(last_form)));
-    parts.type =
-        static_cast<DType>(Take(what + " type", 0, static_cast<size_t>(DType::kQ4_0)));
+    parts.type = static_cast<DType>(Take(what + " type", 0, static_cast<size_t>(DType::kQ4_0)));
     parts.recovery = static_cast<Recovery>(
         Take(what + " recovery", 0, static_cast<size_t>(Recovery::kConstant)));
     for (const std::string_view array : ArrayNames(parts.form)) {

@@ -20,8 +20,8 @@ void AddStore(const StoreParts& parts, const std::string& name, Pieces& pieces) 
                       {static_cast<int32_t>(parts.form), static_cast<int32_t>(parts.type),
                        static_cast<int32_t>(parts.recovery)});
   for (const StoreParts::Array& array : parts.arrays) {
-    pieces.entries.push_back({fmt::format("{}.{}", name, array.name), SafetensorsType::kU8,
-                              {array.bytes.size()}});
+    pieces.entries.push_back(
+        {fmt::format("{}.{}", name, array.name), SafetensorsType::kU8, {array.bytes.size()}});
     pieces.arrays.push_back(array.bytes);
   }
 }

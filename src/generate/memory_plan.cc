@@ -51,8 +51,8 @@ MemoryPlan PlanMemory(const Model& model, const SessionOptions& options) {
   MemoryPlan plan;
   plan.n_tokens = options.context_size == 0 ? config.context_length : options.context_size;
   plan.weights = model.info().file_bytes;
-  plan.chunk = options.prefill_chunk == 0 ? plan.n_tokens
-                                          : std::min(options.prefill_chunk, plan.n_tokens);
+  plan.chunk =
+      options.prefill_chunk == 0 ? plan.n_tokens : std::min(options.prefill_chunk, plan.n_tokens);
   plan.kv = ContextBytes(model, options, plan.n_tokens, plan.chunk);
   const uint64_t row = 2 * config.kv_size();  // a token's key and value in one layer, elements
   plan.kv_dense_f16 = plan.n_tokens * row * config.n_layers * 2;
@@ -69,8 +69,8 @@ MemoryPlan PlanMemory(const Model& model, const SessionOptions& options) {
   const uint64_t tile = std::min(options.batch_size, plan.chunk);
   const uint64_t per_tile_row =
       2 * config.hidden_size + 2 * config.q_size() + row + 2 * config.intermediate_size;
-  plan.scratch = sizeof(float) *
-                 (plan.chunk * config.hidden_size + tile * per_tile_row + config.vocab_size);
+  plan.scratch =
+      sizeof(float) * (plan.chunk * config.hidden_size + tile * per_tile_row + config.vocab_size);
   return plan;
 }
 

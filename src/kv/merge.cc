@@ -94,9 +94,9 @@ void MergeAt(const std::vector<size_t>& numbers, HeadCache& cache) {
 }
 
 // How a token's scalar changes when `fill` stands for `old`. Recovery gives a pruned channel
-// s * fill[j], so for one channel the scalar times old[j] / fill[j] would be exact; for several, the
-// root mean square of these keeps the size of what is recovered. Channels that nothing can stand
-// for don't count.
+// s * fill[j], so for one channel the scalar times old[j] / fill[j] would be exact; for several,
+// the root mean square of these keeps the size of what is recovered. Channels that nothing can
+// stand for don't count.
 float ScalarRatio(const uint8_t* mask, const float* old, const float* fill, size_t dim) {
   double sum = 0;
   size_t count = 0;
@@ -165,9 +165,8 @@ SparseStore SparseStore::Concatenate(std::span<const SparseStore* const> stores)
   for (const SparseStore* store : stores) {
     const bool same = std::equal(store->fill(), store->fill() + joined.head_dim_, newest.fill());
     for (size_t t = 0; t < store->size_; ++t) {
-      const float ratio = same ? 1.0f
-                               : ScalarRatio(store->Mask(t), store->fill(), newest.fill(),
-                                             joined.head_dim_);
+      const float ratio =
+          same ? 1.0f : ScalarRatio(store->Mask(t), store->fill(), newest.fill(), joined.head_dim_);
       scalars.push_back(store->Scalar(t) * ratio);
     }
   }
