@@ -132,7 +132,11 @@ StoreParts TakeApart(const ValueStore& store) {
   return std::visit([](const auto& s) { return Parts(s); }, store);
 }
 
+// Kernels don't ask again: one that recovers keys reads signs.
 KeyStore MakeKeyStore(const StoreParts& parts, size_t head_dim, size_t n) {
+  if (parts.form == StoreForm::kSparse && parts.recovery == Recovery::kConstant) {
+    throw Error("keys do not recover in this manner", {.field = "recovery"});
+  }
   switch (parts.form) {
     case StoreForm::kDense:
       return DenseStore::FromRows(parts.type, head_dim, n, parts.Find("rows"));
@@ -148,7 +152,9 @@ ValueStore MakeValueStore(const StoreParts& parts, size_t head_dim, size_t n) {
   if (parts.form == StoreForm::kDense) {
     return DenseStore::FromRows(parts.type, head_dim, n, parts.Find("rows"));
   }
-  if (parts.form == StoreForm::kSparse) return MakeSparse(parts, head_dim, n);
+  if (parts.form == StoreForm::kSparse && parts.recovery != Recovery::kMean) {
+    return MakeSparse(parts, head_dim, n);
+  }
   throw Error("values are not stored in this form");
 }
 

@@ -226,6 +226,8 @@ TEST_CASE("a file with a right checksum is not believed either", "[context-file]
   CheckForged(spark, cell(4, 10), {"segment 0: keys type"});
   CheckForged(spark, cell(4, 0), {"segment 0: keys", "wrong length"});
   CheckForged(spark, cell(5, 1), {"segment 0: keys", "wrong length"});
+  CheckForged(spark, cell(5, 2), {"segment 0: keys", "recover"});
+  CheckForged(spark, cell(6, 1), {"segment 0: values", "not stored in this form"});
   CheckForged(spark, cell(6, 2), {"segment 0: values form", "0 to 1"});
   CheckForged(spark, cell(9 + 1, 0), {"segment 1", "more tokens"});
 
