@@ -116,12 +116,6 @@ template CLI::Option* FlagParser::Number(const std::string&, unsigned long long&
                                          unsigned long long, unsigned long long, const std::string&,
                                          const std::string&);
 
-CLI::Option* FlagParser::Later(const std::string& names, const std::string& help) {
-  return Value(names, "X", help, "", [](const std::string& flag, const std::string&) {
-    throw UsageError(flag + " is not available yet");
-  });
-}
-
 bool FlagParser::TakesValue(const std::string& name) const {
   const CLI::Option* option = app_.get_option_no_throw(name);
   return option != nullptr && option->get_items_expected_max() > 0;

@@ -36,8 +36,6 @@ class FlagParser {
   template <typename T>
   CLI::Option* Number(const std::string& names, T& target, T min, T max, const std::string& help,
                       const std::string& shown = "");
-  // A flag that a later version will have: refused with a line that says so.
-  CLI::Option* Later(const std::string& names, const std::string& help);
 
   // What `convert` makes of the value; it may throw UsageError. `shown`: the default, if any.
   using Convert = std::function<void(const std::string& flag, const std::string& value)>;

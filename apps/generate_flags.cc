@@ -16,7 +16,8 @@ constexpr const char* kFooter =
     R"(The prompt is the context: it is processed once and its KV cache compressed as --kv says. Each
 question is appended to it as it is (add the space or line break it needs) and stays uncompressed;
 all questions are answered from the same compressed context. Without a question, generation goes
-on from the context.
+on from the context. With --load-cache the context comes from a file; a prompt may be given as well,
+and then has to be the one that was saved.
 
 stdout carries the prompt, question and generated text as the model saw them; with several
 questions every answer ends with a line break. --no-display-prompt leaves the answers alone. For a
@@ -90,6 +91,13 @@ void Check(const GenerateFlags& flags) {
   const bool asked = !flags.questions.empty() || !flags.question_ids.empty();
   if (flags.conversation && (asked || flags.logits_out)) {
     throw UsageError("--conversation takes neither questions nor --logits-out");
+  }
+  if (flags.conversation && (flags.save_cache || flags.load_cache)) {
+    throw UsageError("--conversation takes neither --save-cache nor --load-cache");
+  }
+  if (flags.load_cache && flags.logits_out && !asked) {
+    throw UsageError(
+        "--load-cache computes no logits of the context: --logits-out needs a question");
   }
 }
 

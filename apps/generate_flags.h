@@ -18,6 +18,9 @@ struct GenerateFlags {
   ModelOptions model_options;
   bool no_mmap = false;
   SessionOptions session;
+  // Of `session`, what was asked for: a saved context brings the rest along.
+  bool kv_given = false, cache_type_k_given = false, cache_type_v_given = false;
+  std::optional<std::string> save_cache, load_cache;
   std::string simd_target = "auto";
   std::string compute = "auto";
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <fstream>
 #include <iostream>
@@ -48,6 +49,18 @@ Piece EncodedQuestion(const Model& model, const std::string& shown, const std::s
   return {shown, RequireTokenizer(model).Encode(text, Tokenizer::Special::kParse)};
 }
 
+void CheckSameContext(const std::vector<TokenId>& ids, const SavedContext& saved,
+                      const std::string& path) {
+  if (ids == saved.ids()) return;
+  const auto [mine, its] =
+      std::mismatch(ids.begin(), ids.end(), saved.ids().begin(), saved.ids().end());
+  throw Error("the prompt is not the context that was saved",
+              {.file = path,
+               .field = fmt::format("token {}", mine - ids.begin()),
+               .found = its == saved.ids().end() ? "the end" : fmt::format("{}", *its),
+               .allowed = mine == ids.end() ? "the end" : fmt::format("{}", *mine)});
+}
+
 ChatFormat ModelChatFormat(const Model& model) {
   if (auto format = model.chat_format()) return *format;
   throw UsageError("the model has no chat template: choose one with --chat-template");
@@ -89,16 +102,18 @@ std::string ReadPromptText(const GenerateFlags& flags) {
   return WithoutFinalLineBreak(ReadAll(std::cin, "stdin"));
 }
 
-Prompts PreparePrompts(const GenerateFlags& flags, const Model& model) {
+Prompts PreparePrompts(const GenerateFlags& flags, const Model& model, const SavedContext* saved) {
   Prompts prompts;
   const std::optional<ChatFormat> format = SelectChatFormat(flags, model);
+  const std::string system = SystemPrompt(flags);
+  std::string prompt;
   if (flags.prompt_ids) {
     if (format) throw UsageError("--prompt-ids are fed as they are, without a chat template");
     prompts.context = FromIds(model, *flags.prompt_ids, "--prompt-ids");
-  }
-  const std::string system = SystemPrompt(flags);
-  const std::string prompt = flags.prompt_ids ? "" : ReadPromptText(flags);
-  if (!flags.prompt_ids) {
+  } else if (saved != nullptr && !flags.has_prompt()) {
+    prompts.context = {ShowIds(model.tokenizer(), saved->ids()), saved->ids()};
+  } else {
+    prompt = ReadPromptText(flags);
     const PromptParts parts =
         format ? RenderChatPrompt(*format, system, prompt, "") : PromptParts{prompt, ""};
     const bool asked = !flags.questions.empty() || !flags.question_ids.empty();
@@ -108,6 +123,7 @@ Prompts PreparePrompts(const GenerateFlags& flags, const Model& model) {
   if (prompts.context.ids.empty()) {
     throw UsageError("the prompt is empty, and the model has no token to begin a text with");
   }
+  if (saved != nullptr) CheckSameContext(prompts.context.ids, *saved, *flags.load_cache);
   for (const std::string& given : flags.questions) {
     const std::string question = Unescape(flags, given);
     prompts.questions.push_back(EncodedQuestion(

@@ -9,6 +9,7 @@
 #include "apps/generate_flags.h"
 #include "spark/chat.h"
 #include "spark/model.h"
+#include "spark/saved_context.h"
 
 namespace spark {
 
@@ -32,7 +33,10 @@ std::optional<ChatFormat> SelectChatFormat(const GenerateFlags& flags, const Mod
 // Reads files and stdin as the flags say. Throws Error.
 std::string ReadPromptText(const GenerateFlags& flags);
 std::string SystemPrompt(const GenerateFlags& flags);  // empty if there is none
-Prompts PreparePrompts(const GenerateFlags& flags, const Model& model);
+// `saved`: the context that a session will begin with, or null. A prompt that is given beside it
+// has to be the same.
+Prompts PreparePrompts(const GenerateFlags& flags, const Model& model,
+                       const SavedContext* saved = nullptr);
 
 // --render-chat: the prompt and its question as the model would see them.
 std::string RenderedChat(const GenerateFlags& flags, const Model& model);

@@ -8,11 +8,12 @@ namespace {
 
 constexpr const char* kDefaultPlan = "spark:0.5";
 
-void AddCacheType(FlagParser& parser, const std::string& name, CacheType& type,
+void AddCacheType(FlagParser& parser, const std::string& name, CacheType& type, bool& given,
                   const std::string& help) {
   parser.Value(name, "TYPE", help, std::string(Name(type)),
-               [&type](const std::string& flag, const std::string& value) {
+               [&type, &given](const std::string& flag, const std::string& value) {
                  type = ParseCacheType(value, flag);
+                 given = true;
                });
 }
 
@@ -23,22 +24,23 @@ void AddCacheFlags(FlagParser& parser, GenerateFlags& flags) {
   session.plan = CompressionPlan::Parse(kDefaultPlan);
   parser.Group("KV cache");
   parser.Value("--kv", "PLAN", "how the context's cache is compressed: see --list-kv-methods",
-               kDefaultPlan, [&session](const std::string&, const std::string& value) {
-                 session.plan = CompressionPlan::Parse(value);
+               kDefaultPlan, [&flags](const std::string&, const std::string& value) {
+                 flags.session.plan = CompressionPlan::Parse(value);
+                 flags.kv_given = true;
                });
-  AddCacheType(parser, "--cache-type-k", session.cache_type_k,
+  AddCacheType(parser, "--cache-type-k", session.cache_type_k, flags.cache_type_k_given,
                "keys are stored as f32, f16, bf16, q8_0 or q4_0; also -ctk");
-  AddCacheType(parser, "--cache-type-v", session.cache_type_v, "values likewise; also -ctv");
+  AddCacheType(parser, "--cache-type-v", session.cache_type_v, flags.cache_type_v_given,
+               "values likewise; also -ctv");
 
   constexpr size_t kMostTokens = size_t{1} << 30;
   parser.Number<size_t>("--decode-interval", session.decode_interval, 0, kMostTokens,
                         "compress questions and answers too, every N tokens; 0: they stay dense");
   parser.Number<size_t>("--prefill-chunk", session.prefill_chunk, 0, kMostTokens,
                         "compress the context in chunks of N tokens; 0: all at once");
-
-  parser.Group("KV cache, not available yet");
-  parser.Later("--save-cache", "write the compressed context to a file");
-  parser.Later("--load-cache", "begin with such a file");
+  parser.Text("--save-cache", flags.save_cache, "write the compressed context to a file");
+  parser.Text("--load-cache", flags.load_cache,
+              "begin with such a file: it brings tokens, plan and cache types along");
 }
 
 void AddRunFlags(FlagParser& parser, GenerateFlags& flags) {

@@ -81,14 +81,20 @@ Generation GenerateTask::Answer(const std::string& echo) {
   return answer;
 }
 
-void GenerateTask::Run(const Prompts& prompts) {
+void GenerateTask::Run(const Prompts& prompts, const SavedContext* saved) {
   std::optional<LogitsFile> file;
   if (flags_.logits_out) {
     file.emplace(*flags_.logits_out, ScoredTokens(prompts), model_.info().vocab_size);
   }
   const LogitsSink sink = file ? file->sink() : LogitsSink();
   const bool ids = model_.tokenizer() == nullptr;
-  Prefill(prompts.context.ids, prompts.questions.empty() ? sink : LogitsSink());
+  if (saved != nullptr) {
+    session_.LoadContext(*saved);
+    history_ = saved->ids();
+  } else {
+    Prefill(prompts.context.ids, prompts.questions.empty() ? sink : LogitsSink());
+  }
+  if (flags_.save_cache) session_.SaveContext(*flags_.save_cache);
 
   std::string shown = prompts.context.shown;
   if (prompts.questions.empty()) Answer(shown + (prompts.chat ? "\n" : ""));

@@ -19,8 +19,9 @@ class GenerateTask {
  public:
   GenerateTask(const GenerateFlags& flags, const Model& model, double load_seconds);
 
-  // Evaluates the context, asks every question, prints the answers.
-  void Run(const Prompts& prompts);
+  // Evaluates the context, or starts with `saved` unless that is null; asks every question, prints
+  // the answers.
+  void Run(const Prompts& prompts, const SavedContext* saved);
 
   // Reads turns from stdin and answers them, all in one cache.
   void Converse();

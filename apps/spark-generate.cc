@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <optional>
 
 #include "apps/console.h"
 #include "apps/generate_flags.h"
@@ -11,6 +12,7 @@
 #include "apps/generate_task.h"
 #include "spark/compression.h"
 #include "spark/memory_plan.h"
+#include "spark/saved_context.h"
 #include "spark/simd.h"
 #include "spark/statistics.h"
 #include "spark/version.h"
@@ -55,8 +57,20 @@ bool PrintAboutModel(const GenerateFlags& flags, const Model& model) {
 
 Model LoadModel(const GenerateFlags& flags) {
   const ProgressLine progress("loading the model");
-  return flags.model.empty() ? Model::LoadEmbedded(flags.model_options)
-                             : Model::Load(flags.model, flags.model_options);
+  ModelOptions options = flags.model_options;
+  // A dry run needs hyperparameters and sizes: the file is mapped, and no page of a matrix touched.
+  if (flags.dry_run) options = {.use_mmap = true, .validate = false};
+  return flags.model.empty() ? Model::LoadEmbedded(options) : Model::Load(flags.model, options);
+}
+
+// The context to begin with, if there is one; the session takes after it where flags don't say how.
+std::optional<SavedContext> OpenSavedContext(GenerateFlags& flags) {
+  if (!flags.load_cache) return std::nullopt;
+  SavedContext saved = SavedContext::Open(*flags.load_cache);
+  if (!flags.kv_given) flags.session.plan = saved.plan();
+  if (!flags.cache_type_k_given) flags.session.cache_type_k = saved.cache_type_k();
+  if (!flags.cache_type_v_given) flags.session.cache_type_v = saved.cache_type_v();
+  return saved;
 }
 
 void PrintStatistics(const GenerateFlags& flags, Statistics statistics) {
@@ -79,10 +93,12 @@ int Run(int argc, const char* const* argv) {
   const std::chrono::duration<double> load_time = std::chrono::steady_clock::now() - start;
   if (PrintAboutModel(flags, model)) return 0;
 
-  const Prompts prompts = flags.conversation ? Prompts{} : PreparePrompts(flags, model);
+  const std::optional<SavedContext> saved = OpenSavedContext(flags);
+  const SavedContext* start_from = saved ? &*saved : nullptr;
+  const Prompts prompts = flags.conversation ? Prompts{} : PreparePrompts(flags, model, start_from);
   GenerateTask task(flags, model, load_time.count());
   try {
-    flags.conversation ? task.Converse() : task.Run(prompts);
+    flags.conversation ? task.Converse() : task.Run(prompts, start_from);
   } catch (const Interrupted&) {
     task.MarkInterrupted();
   }

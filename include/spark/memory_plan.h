@@ -16,10 +16,16 @@ struct MemoryPlan {
   uint64_t weights = 0;       // the file; mapped pages that are not used take no memory
   KvBytes kv;                 // of a context of n_tokens, compressed
   uint64_t kv_dense_f16 = 0;  // the same, uncompressed in f16
-  uint64_t dense_layer = 0;   // the one layer that is dense (in f32) while a context is processed
+  size_t chunk = 0;           // tokens of it that are compressed together; n_tokens: all
+  uint64_t dense_layer = 0;   // the one layer that is dense (in f32) while a chunk is processed
+  uint64_t queries = 0;       // of that layer, as far back as the plan looks at them
+  size_t tail_tokens = 0;     // behind the context, at most; 0: there is no decode interval
+  uint64_t dense_tail = 0;    // these, in all layers
   uint64_t scratch = 0;       // activations, estimated
 
-  uint64_t total() const { return weights + kv.total() + dense_layer + scratch; }
+  uint64_t total() const {
+    return weights + kv.total() + dense_layer + queries + dense_tail + scratch;
+  }
 };
 
 // For a context that fills the session.

@@ -59,6 +59,10 @@ class Model {
   // Throws Error when it has one that is not recognised.
   std::optional<ChatFormat> chat_format() const;
 
+  // 16 hexadecimal digits: the same for files with the same hyperparameters and weights, wherever
+  // they lie. Of every tensor only the ends are looked at.
+  std::string fingerprint() const;
+
   // For the library's own layers.
   const ModelConfig& config() const;
   const Weights& weights() const;

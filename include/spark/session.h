@@ -13,6 +13,7 @@
 #include "spark/error.h"
 #include "spark/kv_cache.h"
 #include "spark/model.h"
+#include "spark/saved_context.h"
 
 namespace spark {
 
@@ -67,6 +68,15 @@ class Session {
   void Prefill(std::span<const TokenId> ids, const Progress& progress = {},
                const LogitsSink& sink = {});
 
+  // Writes the compressed context as it is after Prefill() or Rewind(), under a temporary name that
+  // is renamed at the end. Throws Error when tokens have been added, or writing fails.
+  void SaveContext(const std::string& path) const;
+
+  // Instead of Prefill(): the session goes on as if it had read the saved context itself. Throws
+  // Error, and stays as it was, if that is of another model, plan or cache types than the session's
+  // or does not fit. Backend, threads and context size may differ.
+  void LoadContext(const SavedContext& saved);
+
   // Feeds tokens after what is there. They stay dense, unless there is a decode interval: then they
   // are compressed whenever the dense tail has grown by that many. Errors as Prefill().
   void Append(std::span<const TokenId> ids, const Progress& progress = {},
@@ -79,7 +89,7 @@ class Session {
   // Throws Error if that has changed and `keep_context` was off.
   void Rewind();
 
-  size_t context_tokens() const;  // tokens given to Prefill()
+  size_t context_tokens() const;  // tokens given to Prefill(), or loaded
   size_t position() const;        // tokens processed in all
   size_t context_size() const;
   KvBytes kv_bytes() const;

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "compress/stage.h"
+#include "kv/merge.h"
 #include "spark/error.h"
 #include "spark/model.h"
 
@@ -178,12 +179,14 @@ void PackTail(const LayerPass& p, size_t head, std::vector<uint32_t> kept) {
   const std::vector<uint32_t> rest = Numbers(end, cache.tail.size());
   cache.tail = {cache.tail.keys.Select(rest), cache.tail.values.Select(rest)};
   if (tokens.view.n_tokens == 0) return;
+  std::vector<Segment> segments;
   if (stage == nullptr) {
-    cache.context.push_back(
-        std::make_shared<const Segment>(DenseSegment(tokens.view, 0, tokens.view.n_tokens)));
-    return;
+    segments.push_back(DenseSegment(tokens.view, 0, tokens.view.n_tokens));
+  } else {
+    segments = stage->Compress(tokens.view);
   }
-  for (Segment& segment : stage->Compress(tokens.view)) {
+  for (Segment& segment : segments) {
+    segment.level = p.pass.generated ? 1 : 0;
     cache.context.push_back(std::make_shared<const Segment>(std::move(segment)));
   }
 }
@@ -194,7 +197,10 @@ void CompressLayer(const CompressionPlan& plan, const CompressionPass& pass,
                    const WindowQueries& queries, size_t n_heads, LayerCache& layer) {
   const LayerPass p{plan, pass, queries, n_heads, layer};
   const std::vector<std::vector<uint32_t>> kept = RunTokenStage(p);
-  ForHeads(layer.heads().size(), pass.threads, [&](size_t h) { PackTail(p, h, kept[h]); });
+  ForHeads(layer.heads().size(), pass.threads, [&](size_t h) {
+    PackTail(p, h, kept[h]);
+    if (pass.generated) MergeGenerated(layer.heads()[h]);
+  });
   if (!pass.generated) layer.OpenTail();
 }
 

@@ -9,8 +9,9 @@ namespace {
 constexpr size_t kMostSinks = 4;
 constexpr size_t kTokensPerSink = 128;
 
-// A mean of fewer tokens is not worth its bytes.
-constexpr size_t kLeastCentred = 64;
+// A mean of fewer tokens is not worth its bytes; and centred segments do not merge (kv/merge.h),
+// as those of passes over generated tokens should.
+constexpr size_t kLeastCentred = kMostSinks * kTokensPerSink;
 
 // A token's kept values, mask, signs and 16-bit scalar.
 size_t TokenBytes(DType type, size_t n_kept, size_t dim) {
@@ -32,7 +33,7 @@ PlusForm ChoosePlusForm(double ratio, size_t n_tokens, size_t head_dim, DType ca
   const PlusForm paper{cache_type, paper_kept, 0, false};
   PlusForm form = paper;
   form.sinks = begins ? std::min(kMostSinks, n_tokens / kTokensPerSink) : 0;
-  form.centre = n_tokens >= kLeastCentred && (form.sinks == kMostSinks || !begins);
+  form.centre = n_tokens >= kLeastCentred;
   const size_t fixed = form.sinks * PackedRowBytes(cache_type, head_dim) +
                        (form.centre ? head_dim * sizeof(float) : 0);
   const size_t budget = n_tokens * TokenBytes(cache_type, paper_kept, head_dim);

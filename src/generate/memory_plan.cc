@@ -4,28 +4,73 @@
 
 #include <algorithm>
 
+#include "compress/compressor.h"
+#include "compress/stage.h"
+#include "kv/packed_row.h"
 #include "model/config.h"
 #include "spark/compression.h"
 #include "spark/statistics.h"
 
 namespace spark {
+namespace {
+
+void AddTimes(const KvBytes& bytes, size_t times, KvBytes& sum) {
+  sum.key_values += times * bytes.key_values;
+  sum.key_masks += times * bytes.key_masks;
+  sum.key_signs += times * bytes.key_signs;
+  sum.key_scalars += times * bytes.key_scalars;
+  sum.values += times * bytes.values;
+  sum.dense_tail += times * bytes.dense_tail;
+}
+
+// Every chunk leaves segments of its own. A budget in tokens is one of the whole context, though,
+// and how it is spread over chunks depends on the data: then the context is taken as one.
+KvBytes ContextBytes(const Model& model, const SessionOptions& options, size_t n, size_t chunk) {
+  const auto estimate = [&](size_t tokens) {
+    return EstimateKvBytes(model.info(), options.plan, options.cache_type_k, options.cache_type_v,
+                           tokens);
+  };
+  const TokenStage* stage = options.plan.token_stage();
+  if (n == chunk || (stage != nullptr && stage->budget().n_tokens > 0)) return estimate(n);
+  KvBytes bytes;
+  AddTimes(estimate(chunk), n / chunk, bytes);
+  if (n % chunk > 0) AddTimes(estimate(n % chunk), 1, bytes);
+  return bytes;
+}
+
+// What TailTypes() of a session stores a waiting token as: quantised types wait in f16.
+uint64_t TailRowBytes(CacheType type, size_t head_dim) {
+  const DType stored = ToDType(type);
+  return PackedRowBytes(IsQuantized(stored) ? DType::kF16 : stored, head_dim);
+}
+
+}  // namespace
 
 MemoryPlan PlanMemory(const Model& model, const SessionOptions& options) {
   const ModelConfig& config = model.config();
   MemoryPlan plan;
   plan.n_tokens = options.context_size == 0 ? config.context_length : options.context_size;
   plan.weights = model.info().file_bytes;
-  plan.kv = EstimateKvBytes(model.info(), options.plan, options.cache_type_k, options.cache_type_v,
-                            plan.n_tokens);
+  plan.chunk =
+      options.prefill_chunk == 0 ? plan.n_tokens : std::min(options.prefill_chunk, plan.n_tokens);
+  plan.kv = ContextBytes(model, options, plan.n_tokens, plan.chunk);
   const uint64_t row = 2 * config.kv_size();  // a token's key and value in one layer, elements
   plan.kv_dense_f16 = plan.n_tokens * row * config.n_layers * 2;
-  plan.dense_layer = plan.n_tokens * row * sizeof(float);
-  // The stream of the whole context goes through layer after layer; of the rest, one tile lives.
-  const uint64_t tile = std::min(options.batch_size, plan.n_tokens);
+  plan.dense_layer = plan.chunk * row * sizeof(float);
+  plan.queries = std::min(options.plan.window(), plan.chunk) * config.q_size() * sizeof(float);
+  if (options.decode_interval > 0) {
+    const ChannelStage* stage = options.plan.channel_stage();
+    plan.tail_tokens = options.decode_interval + (stage == nullptr ? 0 : stage->keep());
+    plan.dense_tail = plan.tail_tokens * config.n_layers * config.n_kv_heads *
+                      (TailRowBytes(options.cache_type_k, config.head_dim) +
+                       TailRowBytes(options.cache_type_v, config.head_dim));
+  }
+  // The stream of a whole chunk goes through layer after layer; of the rest, one tile lives.
+  const uint64_t tile = std::min(options.batch_size, plan.chunk);
   const uint64_t per_tile_row =
       2 * config.hidden_size + 2 * config.q_size() + row + 2 * config.intermediate_size;
-  plan.scratch = sizeof(float) *
-                 (plan.n_tokens * config.hidden_size + tile * per_tile_row + config.vocab_size);
+  plan.scratch =
+      sizeof(float) * (plan.chunk * config.hidden_size + tile * per_tile_row + config.vocab_size);
   return plan;
 }
 
@@ -42,7 +87,12 @@ std::string ToText(const MemoryPlan& plan) {
   line("  key signs", plan.kv.key_signs, "");
   line("  key scalars", plan.kv.key_scalars, "");
   line("  values", plan.kv.values, "");
-  line("one dense layer in prefill", plan.dense_layer, "");
+  line("one dense layer in prefill", plan.dense_layer,
+       plan.chunk == plan.n_tokens ? "" : fmt::format("a chunk of {} tokens", plan.chunk));
+  if (plan.queries > 0) line("queries of that layer", plan.queries, "that the plan looks at");
+  if (plan.tail_tokens > 0) {
+    line("dense tail", plan.dense_tail, fmt::format("at most {} tokens", plan.tail_tokens));
+  }
   line("activations", plan.scratch, "estimated");
   line("total", plan.total(), "");
   line("(KV cache, dense f16", plan.kv_dense_f16, "for comparison)");

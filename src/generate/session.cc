@@ -9,6 +9,7 @@
 #include "backend/backend.h"
 #include "compress/compressor.h"
 #include "compress/stage.h"
+#include "generate/context_file.h"
 #include "generate/pass.h"
 #include "model/transformer.h"
 
@@ -144,6 +145,7 @@ struct Session::Impl {
 
   size_t position = 0;
   size_t context_tokens = 0;
+  std::vector<TokenId> context_ids;
   std::vector<float> last_hidden;     // [hidden] of the newest token
   std::vector<float> context_hidden;  // the same of the context's last token
   std::vector<float> logits;
@@ -186,8 +188,37 @@ void Session::Prefill(std::span<const TokenId> ids, const Progress& progress,
   }
   s.usable = true;
   s.context_tokens = ids.size();
+  s.context_ids.assign(ids.begin(), ids.end());
   s.times.prefill_seconds = SecondsSince(start) - s.times.compress_seconds;
   s.context_hidden = s.last_hidden;
+  if (s.options.keep_context) s.cache.MarkBase();
+}
+
+void Session::SaveContext(const std::string& path) const {
+  const Impl& s = *impl_;
+  if (s.context_tokens == 0) throw Error("there is no context to save");
+  if (!s.usable || s.context_changed || s.position != s.context_tokens) {
+    throw Error("only a context is saved, and tokens have been added to it");
+  }
+  WriteContext(path, s.model, s.options, s.context_ids, s.context_hidden, s.cache);
+}
+
+void Session::LoadContext(const SavedContext& saved) {
+  Impl& s = *impl_;
+  const SavedContext::Impl& file = saved.impl();
+  if (s.position != 0 || !s.usable)
+    throw Error("a session takes one context, before anything else");
+  CheckMatches(file, s.model, s.options);
+  s.CheckTokens(file.ids, "saved context");
+  SavedSegments segments = ReadSegments(file, s.model.config());
+  for (size_t layer = 0; layer < segments.size(); ++layer) {
+    std::vector<HeadCache>& heads = s.cache.layers()[layer].heads();
+    for (size_t h = 0; h < heads.size(); ++h) heads[h].context = std::move(segments[layer][h]);
+  }
+  s.position = s.context_tokens = file.ids.size();
+  s.context_ids = file.ids;
+  s.context_hidden = s.last_hidden = file.hidden;
+  s.logits_ready = false;
   if (s.options.keep_context) s.cache.MarkBase();
 }
 

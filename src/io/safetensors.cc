@@ -185,6 +185,7 @@ void SafetensorsFile::Parse() {
   for (const auto& [name, entry] : table.items()) {
     if (name == "__metadata__") {
       CheckMetadata(reader, entry);
+      metadata_ = entry.get<SafetensorsMetadata>();
     } else {
       tensors_.emplace(name, EntryParser(name_, name, data).Parse(entry));
     }

@@ -2,7 +2,8 @@
 // promises; writing takes data as it comes and leaves either the whole file or what was there.
 // Format: https://github.com/huggingface/safetensors#format
 //
-//   u64 header bytes; header: {"NAME": {"dtype", "shape", "data_offsets": [begin, end]}, …}; data
+//   u64 header bytes; header: {"__metadata__": {"KEY": "TEXT", …}, "NAME": {"dtype", "shape",
+//   "data_offsets": [begin, end]}, …}; data
 //   offsets count from the end of the header; together the tensors cover the data without holes.
 #ifndef SPARK_IO_SAFETENSORS_H_
 #define SPARK_IO_SAFETENSORS_H_
@@ -18,6 +19,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/hash.h"
 #include "base/mapped_file.h"
 #include "io/tensor.h"
 
@@ -37,6 +39,8 @@ struct SafetensorsTensor {
   uint64_t bytes = 0;
 };
 
+using SafetensorsMetadata = std::map<std::string, std::string, std::less<>>;
+
 // Move-only; pointers handed out stay valid when it is moved.
 class SafetensorsFile {
  public:
@@ -47,6 +51,9 @@ class SafetensorsFile {
 
   const std::string& name() const { return name_; }
   uint64_t file_bytes() const { return bytes_.size(); }
+  std::span<const std::byte> bytes() const { return bytes_; }  // the whole file
+
+  const SafetensorsMetadata& metadata() const { return metadata_; }
 
   const std::map<std::string, SafetensorsTensor, std::less<>>& tensors() const { return tensors_; }
   const SafetensorsTensor* Find(std::string_view name) const;  // null if there is none
@@ -67,6 +74,7 @@ class SafetensorsFile {
   std::optional<MappedFile> mapped_;
   std::string name_;
   std::span<const std::byte> bytes_;
+  SafetensorsMetadata metadata_;
   std::map<std::string, SafetensorsTensor, std::less<>> tensors_;
 };
 
@@ -88,13 +96,16 @@ class SafetensorsWriter {
     std::vector<uint64_t> shape;
   };
 
-  SafetensorsWriter(const std::string& path, const std::vector<Entry>& layout);
+  SafetensorsWriter(const std::string& path, const std::vector<Entry>& layout,
+                    const SafetensorsMetadata& metadata = {});
   SafetensorsWriter(const SafetensorsWriter&) = delete;
   SafetensorsWriter& operator=(const SafetensorsWriter&) = delete;
   // Without Finish(): removes what was written.
   ~SafetensorsWriter() = default;
 
   void Append(std::span<const std::byte> data);
+  // A checksum of all that the file holds so far, its header included.
+  uint64_t checksum() const { return checksum_.value(); }
   void Finish();  // throws Error if not all data was given
 
  private:
@@ -117,6 +128,7 @@ class SafetensorsWriter {
   Temporary temporary_;
   std::unique_ptr<std::FILE, Close> file_;
   uint64_t expected_ = 0;  // bytes of data still to come
+  Fnv1a checksum_;
 };
 
 }  // namespace spark

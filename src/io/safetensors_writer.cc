@@ -18,8 +18,12 @@ namespace fs = std::filesystem;
 
 // The header, padded with spaces so that data begins at a multiple of 8 bytes, and the data's size.
 std::pair<std::string, uint64_t> MakeHeader(const std::vector<SafetensorsWriter::Entry>& layout,
+                                            const SafetensorsMetadata& metadata,
                                             const std::string& path) {
-  nlohmann::ordered_json table;
+  auto table = nlohmann::ordered_json::object();
+  if (!metadata.empty()) table["__metadata__"] = metadata;
+  // Not table[name]: that looks for the name among all others.
+  auto& members = table.get_ref<nlohmann::ordered_json::object_t&>();
   uint64_t begin = 0;
   for (const auto& entry : layout) {
     std::optional<uint64_t> bytes = ElementBytes(entry.type);
@@ -29,11 +33,13 @@ std::pair<std::string, uint64_t> MakeHeader(const std::vector<SafetensorsWriter:
       throw Error("tensor size overflows 64 bits",
                   ErrorContext{.file = path, .field = "tensor " + entry.name});
     }
-    table[entry.name] = {
-        {"dtype", Name(entry.type)}, {"shape", entry.shape}, {"data_offsets", {begin, *end}}};
+    members.push_back(
+        {entry.name,
+         {{"dtype", Name(entry.type)}, {"shape", entry.shape}, {"data_offsets", {begin, *end}}}});
     begin = *end;
   }
-  std::string header = layout.empty() ? "{}" : table.dump();
+  // Names of models need not be UTF-8.
+  std::string header = table.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   header.resize((header.size() + 7) / 8 * 8, ' ');
   return {header, begin};
 }
@@ -42,10 +48,11 @@ std::string Reason(int error) { return std::generic_category().message(error); }
 
 }  // namespace
 
-SafetensorsWriter::SafetensorsWriter(const std::string& path, const std::vector<Entry>& layout)
+SafetensorsWriter::SafetensorsWriter(const std::string& path, const std::vector<Entry>& layout,
+                                     const SafetensorsMetadata& metadata)
     : path_(path), target_(path) {
   std::string header;
-  std::tie(header, expected_) = MakeHeader(layout, path);
+  std::tie(header, expected_) = MakeHeader(layout, metadata, path);
 
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
@@ -82,6 +89,7 @@ void SafetensorsWriter::Append(std::span<const std::byte> data) {
 
 void SafetensorsWriter::Write(std::span<const std::byte> data) {
   if (data.empty()) return;
+  checksum_.Add(data);
   if (std::fwrite(data.data(), 1, data.size(), file_.get()) != data.size()) {
     Fail("cannot write: " + Reason(errno));
   }

@@ -4,12 +4,22 @@
 #include <cstring>
 
 #include "kv/packed_row.h"
+#include "kv/store_parts.h"
 
 namespace spark {
 
 DenseStore::DenseStore(DType type, size_t dim)
     : type_(type), dim_(dim), row_bytes_(PackedRowBytes(type, dim)) {
   CheckCacheType(type);
+}
+
+DenseStore DenseStore::FromRows(DType type, size_t dim, size_t n, std::span<const std::byte> rows) {
+  DenseStore store(type, dim);
+  CheckArray("rows", rows.size(), n, store.row_bytes_);
+  store.bytes_.Resize(rows.size());
+  if (!rows.empty()) std::memcpy(store.bytes_.data(), rows.data(), rows.size());
+  store.size_ = n;
+  return store;
 }
 
 void DenseStore::Append(const float* rows, size_t n, size_t stride) {
@@ -19,6 +29,13 @@ void DenseStore::Append(const float* rows, size_t n, size_t stride) {
     PackRow(type_, rows + i * stride, dim_, bytes_.data() + (size_ + i) * row_bytes_);
   }
   size_ += n;
+}
+
+void DenseStore::Append(const DenseStore& other) {
+  if (other.size_ == 0) return;
+  Reserve(size_ + other.size_);
+  std::memcpy(bytes_.data() + size_ * row_bytes_, other.data(), other.size_ * row_bytes_);
+  size_ += other.size_;
 }
 
 void DenseStore::Reserve(size_t n) {

@@ -17,6 +17,10 @@ class DenseStore {
   // Throws Error for a type that keys and values can't be stored in.
   DenseStore(DType type, size_t dim);
 
+  // `n` packed rows as data() held them. Throws Error if `rows` has another length, or a type or
+  // size is none: what comes from a file has been checked once it is here.
+  static DenseStore FromRows(DType type, size_t dim, size_t n, std::span<const std::byte> rows);
+
   DType type() const { return type_; }
   size_t dim() const { return dim_; }
   size_t row_bytes() const { return row_bytes_; }
@@ -28,6 +32,9 @@ class DenseStore {
   void Append(const float* rows, size_t n, size_t stride);
   void Reserve(size_t n);
   void Truncate(size_t n);  // forgets the rows behind the first n
+
+  // The same rows as `other`, behind these; nothing is rounded again. Both have one type and dim.
+  void Append(const DenseStore& other);
 
   // The rows with these numbers, in that order; nothing is rounded again.
   DenseStore Select(std::span<const uint32_t> rows) const;

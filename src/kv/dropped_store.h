@@ -18,6 +18,11 @@ class DroppedKeyStore {
   DroppedKeyStore(std::vector<uint16_t> kept_channels, DType type, size_t head_dim)
       : channels_(std::move(kept_channels)), rows_(type, channels_.size()), head_dim_(head_dim) {}
 
+  // What channels() and rows().data() held. Throws Error for channels that are not ascending and
+  // below head_dim, and for rows of another length.
+  static DroppedKeyStore FromParts(std::vector<uint16_t> channels, DType type, size_t head_dim,
+                                   size_t n, std::span<const std::byte> rows);
+
   const std::vector<uint16_t>& channels() const { return channels_; }
   const DenseStore& rows() const { return rows_; }
   size_t head_dim() const { return head_dim_; }
@@ -25,6 +30,8 @@ class DroppedKeyStore {
 
   // Takes the kept channels of `n` full keys, token t at keys + t * stride.
   void Append(const float* keys, size_t n, size_t stride);
+  void AppendRows(const DenseStore& rows) { rows_.Append(rows); }  // of the same channels
+  void Reserve(size_t n) { rows_.Reserve(n); }
   DroppedKeyStore Select(std::span<const uint32_t> tokens) const;
 
   void ReadRow(size_t t, float* out) const;  // out: [head_dim], dropped channels 0

@@ -24,7 +24,7 @@ void AddKeyBytes(const DroppedKeyStore& keys, KvBytes& bytes) {
 Segment Segment::Select(std::span<const uint32_t> tokens) const {
   const auto select = [&](const auto& store) { return store.Select(tokens); };
   return {std::visit([&](const auto& s) { return KeyStore(select(s)); }, keys),
-          std::visit([&](const auto& s) { return ValueStore(select(s)); }, values)};
+          std::visit([&](const auto& s) { return ValueStore(select(s)); }, values), level};
 }
 
 size_t HeadCache::context_size() const {

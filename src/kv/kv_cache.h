@@ -40,6 +40,8 @@ void ReadRow(const Store& store, size_t t, float* out) {
 struct Segment {
   KeyStore keys;
   ValueStore values;
+  // 0: of the context. 1: left by a pass over generated tokens. l + 1: merged from such of level l.
+  uint8_t level = 0;
   size_t size() const { return Size(keys); }
   // The tokens with these numbers, ascending; nothing is rounded again.
   Segment Select(std::span<const uint32_t> tokens) const;

@@ -55,6 +55,8 @@ struct SparseInput {
   std::span<const float> centre{};        // [head_dim], or empty: what was subtracted from all rows
 };
 
+struct SparseArrays;  // store_parts.h
+
 class SparseStore {
  public:
   // Throws Error for a type that no cache is stored in, and where SampledFill does.
@@ -62,6 +64,16 @@ class SparseStore {
 
   // The tokens with these numbers, ascending; nothing is rounded again.
   SparseStore Select(std::span<const uint32_t> tokens) const;
+
+  // All tokens of stores of one type, recovery and head_dim, in order. Kept values, masks and signs
+  // stay as they are; scalars are rewritten for the last store's fill (merge.cc).
+  static SparseStore Concatenate(std::span<const SparseStore* const> stores);
+
+  // What a file keeps of a store, and the store made of it again (store_parts.cc). FromArrays()
+  // throws Error unless every length, mask and number is one that Pack() could have made.
+  SparseArrays Arrays() const;
+  static SparseStore FromArrays(const SparseArrays& arrays, DType value_type, Recovery recovery,
+                                size_t head_dim, size_t n_tokens);
 
   DType value_type() const { return value_type_; }
   Recovery recovery() const { return recovery_; }

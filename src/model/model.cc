@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "model/embedded_model.h"
+#include "model/fingerprint.h"
 #include "model/model_file.h"
 #include "text/gguf_tokenizer.h"
 
@@ -62,6 +63,7 @@ Model Model::LoadEmbedded(const ModelOptions& options) {
 
 const ModelInfo& Model::info() const { return impl_->info; }
 const Tokenizer* Model::tokenizer() const { return impl_->tokenizer.get(); }
+std::string Model::fingerprint() const { return Fingerprint(impl_->file); }
 const ModelConfig& Model::config() const { return impl_->file.config(); }
 const Weights& Model::weights() const { return impl_->file.weights(); }
 

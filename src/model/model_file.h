@@ -38,6 +38,7 @@ class ModelFile {
   const GgufFile* gguf() const { return gguf_ ? &*gguf_ : nullptr; }
   const std::string& folder() const { return folder_; }
 
+  const std::vector<StoredTensor>& tensors() const { return tensors_; }
   uint64_t parameters() const { return parameters_; }  // elements of all tensors
   uint64_t file_bytes() const { return file_bytes_; }  // of all files with weights
   // The type that holds most bytes of the matrices: "q4_1", "bf16", …

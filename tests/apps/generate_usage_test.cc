@@ -94,12 +94,13 @@ TEST_CASE("flags that do not exist or are incomplete are refused", "[generate]")
   CheckRefused({"-p", "A", "--stop", ""}, 2, "stop");
   CheckRefused({"--prompt-ids", "1,x"}, 2, "--prompt-ids");
   CheckRefused({"--conversation", "-q", "A"}, 2, "--conversation");
+  CheckRefused({"--conversation", "--load-cache", "x"}, 2, "--conversation");
+  CheckRefused({"--load-cache", "x", "--logits-out", "y"}, 2, "--logits-out needs a question");
   CheckRefused({"-p", "A", "--system-prompt", "B"}, 2, "--chat-template");  // the model has none
 }
 
 TEST_CASE("what later versions will do is refused with a line that says so", "[generate]") {
-  for (const Args& flag :
-       std::vector<Args>{{"--save-cache", "x"}, {"--load-cache", "x"}, {"--backend", "cuda"}}) {
+  for (const Args& flag : std::vector<Args>{{"--backend", "cuda"}}) {
     Args args = {"-p", "A"};
     args.insert(args.end(), flag.begin(), flag.end());
     CheckRefused(args, 2, "not available yet");
@@ -113,6 +114,8 @@ TEST_CASE("missing and unusable files fail with one line", "[generate]") {
   CheckRefused({"-f", dir / "none.txt"}, 1, "none.txt");
   CheckRefused({"-f", dir.path().string()}, 1, dir.path().string());
   CheckRefused({"-p", "A", "-m", dir.Write("bad.gguf", "no model")}, 1, "bad.gguf");
+  CheckRefused({"--load-cache", dir / "none.cache"}, 1, "none.cache");
+  CheckRefused({"-p", "A", "--save-cache", dir / "none/x.cache"}, 1, "none/x.cache");
   CheckRefused({"-p", "A", "--logits-out", dir / "none/x.safetensors"}, 1, "none/x.safetensors");
   CheckRefused({"-p", "A", "--chat-template", dir / "none.jinja"}, 1, "none.jinja");
 }

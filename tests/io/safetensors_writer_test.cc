@@ -46,6 +46,28 @@ TEST_CASE("safetensors writer: rows given one by one are read back", "[safetenso
   CHECK(file.ReadFloats("logits")[14] == 4.5f);
 }
 
+TEST_CASE("safetensors writer: metadata, bytes and a checksum of all that came before",
+          "[safetensors]") {
+  const TempDir dir;
+  const std::string path = dir / "out.safetensors";
+  const SafetensorsMetadata metadata = {{"name", "a \"b\"\n"}, {"version", "1"}};
+  SafetensorsWriter writer(
+      path, {{"bytes", SafetensorsType::kU8, {3}}, {"checksum", SafetensorsType::kU8, {8}}},
+      metadata);
+  const std::vector<uint8_t> bytes = {0, 128, 255};
+  writer.Append(std::as_bytes(std::span(bytes)));
+  const uint64_t checksum = writer.checksum();
+  writer.Append(std::as_bytes(std::span(&checksum, 1)));
+  writer.Finish();
+  const SafetensorsFile file = SafetensorsFile::Open(path);
+  CHECK(file.metadata() == metadata);
+  CHECK(file.tensors().size() == 2);
+  CHECK(file.ReadInts("bytes") == std::vector<int64_t>{0, 128, 255});
+  Fnv1a hash;
+  hash.Add(file.bytes().first(file.bytes().size() - 8));
+  CHECK(hash.value() == checksum);
+}
+
 TEST_CASE("safetensors writer: nothing is left when it is not finished", "[safetensors]") {
   const TempDir dir;
   const std::string path = dir.Write("out.safetensors", "what was there");

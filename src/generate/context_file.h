@@ -1,0 +1,59 @@
+// The file of a saved context: safetensors, so that other programs can look into it.
+//
+//   __metadata__  format "spark context", version "1", model (name), fingerprint, plan,
+//                 cache_type_k, cache_type_v, tokens; all text
+//   ids           I32 [tokens]
+//   hidden        F32 [hidden_size]  of the last token, behind the last layer
+//   segments      I32 [n, 9]  of every segment: layer, head, tokens, then form, type and recovery
+//   of
+//                             keys and of values: the numbers of StoreForm, DType and Recovery
+//   N.keys.ARRAY, N.values.ARRAY     U8  segment N's arrays as they lie in memory (store_parts.h);
+//                                    empty ones are left out
+//   checksum      U8 [8]  64-bit FNV-1a over all bytes of the file before it, little-endian
+//
+// Another layout, and other numbers in an enumeration, are another version.
+#ifndef SPARK_GENERATE_CONTEXT_FILE_H_
+#define SPARK_GENERATE_CONTEXT_FILE_H_
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "io/safetensors.h"
+#include "kv/kv_cache.h"
+#include "spark/model.h"
+#include "spark/saved_context.h"
+#include "spark/session.h"
+
+namespace spark {
+
+inline constexpr std::string_view kContextFormat = "spark context";
+inline constexpr std::string_view kContextVersion = "1";
+
+struct SavedContext::Impl {
+  SafetensorsFile file;
+  std::string fingerprint;
+  std::string model_name;
+  CompressionPlan plan;
+  CacheType cache_type_k = CacheType::kF16;
+  CacheType cache_type_v = CacheType::kF16;
+  std::vector<TokenId> ids;
+  std::vector<float> hidden;
+};
+
+// Closed segments of every head: [n_layers][n_kv_heads].
+using SavedSegments = std::vector<std::vector<std::vector<SegmentPtr>>>;
+
+void WriteContext(const std::string& path, const Model& model, const SessionOptions& options,
+                  std::span<const TokenId> ids, std::span<const float> hidden,
+                  const KvCache& cache);
+
+// Throw Error, naming file and field, if the file is not one of this model and these options, or
+// says what cannot be.
+void CheckMatches(const SavedContext::Impl& saved, const Model& model,
+                  const SessionOptions& options);
+SavedSegments ReadSegments(const SavedContext::Impl& saved, const ModelConfig& config);
+
+}  // namespace spark
+
+#endif  // SPARK_GENERATE_CONTEXT_FILE_H_
