@@ -121,6 +121,7 @@ std::optional<std::string> ParseGenerateFlags(int argc, const char* const* argv,
   }
   flags.model_options.use_mmap = !flags.no_mmap;
   flags.session.compute_f32 = flags.compute == "f32";
+  flags.session.keep_context = flags.questions.size() + flags.question_ids.size() > 1;
   if (!help) Check(flags);
   return help;
 }

@@ -22,16 +22,15 @@ import numpy as np
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 # (plan, type of keys, type of values)
-PLANS = [("none", t, t) for t in ("f16", "q8_0", "q4_0")]
-PLANS += [("none", "q8_0", "q4_0")]
-PLANS += [(f"spark:{r}", "f16", "f16") for r in (0.3, 0.5, 0.7, 0.8, 0.9)]
+PLANS = [("none", "f16", "f16"), ("none", "q8_0", "q8_0"), ("none", "q4_0", "q4_0")]
+PLANS += [(f"spark:{r}", "f16", "f16") for r in (0.5, 0.7, 0.8, 0.9)]
 PLANS += [("spark:0.8[recovery=zero]", "f16", "f16"), ("spark:0.8[recovery=normal]", "f16", "f16"),
           ("spark:0.8[keep=32,sinks=4,weights=rms]", "f16", "f16"), ("spark-group", "f16", "f16"),
           ("spark-topp:0.99", "f16", "f16"), ("spark:0.8[values=0.5]", "f16", "f16"),
           ("think:0.5", "f16", "f16"), ("think:0.8", "f16", "f16")]
-PLANS += [(f"spark:{r}", k, v) for r in (0.5, 0.8) for k, v in
-          (("q8_0", "q8_0"), ("q8_0", "q4_0"), ("q4_0", "q4_0"))]
+PLANS += [("spark:0.8", k, v) for k, v in (("q8_0", "q8_0"), ("q8_0", "q4_0"), ("q4_0", "q4_0"))]
 PLANS += [(f"spark-plus:{r}", "f16", v) for r in (0.8, 0.9) for v in ("f16", "q8_0", "q4_0")]
+PLANS += [("spark-plus:0.95", "f16", "q4_0")]
 PLANS += [(f"{m}:0.5", "f16", "f16") for m in
           ("snapkv", "pyramidkv", "streaming", "tova", "h2o", "expected", "knorm", "random")]
 PLANS += [("snapkv:0.5[heads=ada]", "f16", "f16"), ("snapkv:0.5+think:0.8", "f16", "f16"),
@@ -47,7 +46,9 @@ for ratio in (0.5, 0.7, 0.8, 0.9):
              (f"spark-plus:{ratio}", "f16", "f16")]
 PLUS += [(f"spark:{r}[store={t},sinks=4,weights=rms]", "f16", "f16") for r, t in
          ((0.625, "q8_0"), (0.32, "q4_0"), (0.82, "q8_0"), (0.66, "q4_0"))]
-PLUS += [("none", "q8_0", "f16"), ("none", "q4_0", "f16")]
+# Controls: nothing pruned, the context's keys in fewer bits; the tail in f16 as everywhere here.
+PLUS += [(f"spark:0[store={t}{more}]", "f16", "f16") for t in ("q8_0", "q4_0")
+         for more in ("", ",sinks=4")]
 
 
 def tokenize(args):
@@ -80,7 +81,7 @@ def run(args, plan, context, continuation):
     with tempfile.TemporaryDirectory() as folder:
         out = f"{folder}/logits.safetensors"
         command = [args.binary, "--prompt-ids", ids(context), "--question-ids", ids(continuation),
-                   "-n", "0", "--stats", "json", "--logits-out", out, "--kv", plan[0],
+                   "-n", "0", "--stats", "json", "--compute", "f32", "--logits-out", out, "--kv", plan[0],
                    "-ctk", plan[1], "-ctv", plan[2], "-c", str(len(context) + len(continuation))]
         if args.model:
             command += ["-m", args.model]
