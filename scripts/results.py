@@ -3,6 +3,7 @@
 
     scripts/results.py plans --model models/smollm2.gguf --text FILE [--context 4096]
     scripts/results.py plus  --model models/smollm2.gguf --text FILE [--context 1024]
+    scripts/results.py check --model models/smollm2.gguf --text FILE [--context 1024]
 
 Every plan runs through spark-generate: a context is compressed, the tokens behind it are fed as a
 question, and their logits are compared with those of the uncompressed f16 cache. A segment is
@@ -38,7 +39,7 @@ PLANS += [("snapkv:0.5[heads=ada]", "f16", "f16"), ("snapkv:0.5+think:0.8", "f16
           ("expected:0.5+spark:0.8", "q8_0", "q8_0"), ("expected:0.5+spark-plus:0.9", "f16", "q4_0")]
 
 # Where the bytes of a key are best spent: the paper's form, its options, fewer bits for more channels.
-PLUS = []
+PLUS = [("none", "f16", "f16")]
 for ratio in (0.5, 0.7, 0.8, 0.9):
     PLUS += [(f"spark:{ratio}", "f16", "f16"), (f"spark:{ratio}[recovery=zero]", "f16", "f16"),
              (f"spark:{ratio}[weights=rms]", "f16", "f16"), (f"spark:{ratio}[sinks=4]", "f16", "f16"),
@@ -49,6 +50,11 @@ PLUS += [(f"spark:{r}[store={t},sinks=4,weights=rms]", "f16", "f16") for r, t in
 # Controls: nothing pruned, the context's keys in fewer bits; the tail in f16 as everywhere here.
 PLUS += [(f"spark:0[store={t}{more}]", "f16", "f16") for t in ("q8_0", "q4_0")
          for more in ("", ",sinks=4")]
+
+CHECK = [("none", "f16", "f16")]
+CHECK += [(f"{m}:{r}", "f16", "f16") for r in (0.5, 0.7, 0.8, 0.9) for m in ("spark", "spark-plus")]
+
+TABLES = {"plans": PLANS, "plus": PLUS, "check": CHECK}
 
 
 def tokenize(args):
@@ -199,7 +205,7 @@ def mean_bytes(records):
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("table", choices=["plans", "plus"])
+    parser.add_argument("table", choices=TABLES)
     parser.add_argument("--binary", default=str(ROOT / "build/release/bin/spark-generate"))
     parser.add_argument("--model", default="", help="default: the embedded one")
     parser.add_argument("--text", required=True)
@@ -210,7 +216,7 @@ def main():
     parser.add_argument("--cache", default=str(ROOT / "build/results.jsonl"))
     args = parser.parse_args()
     args.context = args.context or (4096 if args.table == "plans" else 1024)
-    rows, starts = collect(args, PLANS if args.table == "plans" else PLUS)
+    rows, starts = collect(args, TABLES[args.table])
     print_table(rows, starts, args)
 
 

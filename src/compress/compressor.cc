@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <exception>
 #include <numeric>
 
+#include "compress/for_heads.h"
 #include "compress/stage.h"
 #include "kv/merge.h"
 #include "spark/error.h"
@@ -98,22 +98,6 @@ HeadTokens ScoredTokens(const LayerPass& p, size_t head, bool whole) {
   ReadTokens(cache.tail.keys, cache.tail.values, Numbers(0, cache.tail.size()), tokens);
   Finish(tokens);
   return tokens;
-}
-
-// Runs body(h) for every KV head in parallel. An exception may not leave a parallel region.
-template <class Body>
-void ForHeads(size_t n_heads, int threads, const Body& body) {
-  std::exception_ptr failure;
-#pragma omp parallel for num_threads(threads) schedule(dynamic)
-  for (size_t h = 0; h < n_heads; ++h) {
-    try {
-      body(h);
-    } catch (...) {
-#pragma omp critical
-      failure = std::current_exception();
-    }
-  }
-  if (failure) std::rethrow_exception(failure);
 }
 
 // Removes context tokens that are not in `kept` (ascending numbers over context and tail), and

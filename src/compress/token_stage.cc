@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "compress/for_heads.h"
 #include "compress/stage.h"
 
 namespace spark {
@@ -71,14 +72,13 @@ std::vector<std::vector<uint32_t>> SelectTokens(const TokenStage& stage, const L
   for (const HeadContext& head : layer.heads) longest = std::max(longest, head.n_tokens);
   std::vector<size_t> budgets(n_heads);
   std::vector<std::vector<float>> scores(n_heads);
-#pragma omp parallel for num_threads(threads) schedule(dynamic)
-  for (size_t h = 0; h < n_heads; ++h) {
+  ForHeads(n_heads, threads, [&](size_t h) {
     const size_t n = shared ? longest : layer.heads[h].n_tokens;
     budgets[h] = stage.LayerBudget(layer.layer, layer.n_layers, n);
     scores[h] = stage.Scores(layer, h);
     // Of a broken model; sorting needs numbers.
     for (float& score : scores[h]) score = std::isnan(score) ? -kAlwaysKept : score;
-  }
+  });
   if (stage.budget().adaptive) return SelectAcrossHeads(scores, budgets, stage.budget().floor);
   std::vector<std::vector<uint32_t>> kept(n_heads);
   for (size_t h = 0; h < n_heads; ++h) kept[h] = Largest(scores[h], budgets[h]);
