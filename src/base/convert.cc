@@ -77,7 +77,7 @@ void FromFloats(DType type, const float* in, size_t n, std::byte* out) {
     HWY_DYNAMIC_DISPATCH(F16FromFloats)(in, n, reinterpret_cast<uint16_t*>(out));
   } else if (type == DType::kBF16) {
     HWY_DYNAMIC_DISPATCH(BF16FromFloats)(in, n, reinterpret_cast<uint16_t*>(out));
-  } else {
+  } else if (n > 0) {  // memcpy from null is undefined even for nothing
     std::memcpy(out, in, n * sizeof(float));
   }
 }
@@ -87,7 +87,7 @@ void ToFloats(DType type, const std::byte* in, size_t n, float* out) {
     HWY_DYNAMIC_DISPATCH(FloatsFromF16)(reinterpret_cast<const uint16_t*>(in), n, out);
   } else if (type == DType::kBF16) {
     HWY_DYNAMIC_DISPATCH(FloatsFromBF16)(reinterpret_cast<const uint16_t*>(in), n, out);
-  } else {
+  } else if (n > 0) {  // memcpy from null is undefined even for nothing
     std::memcpy(out, in, n * sizeof(float));
   }
 }
