@@ -28,6 +28,12 @@ struct RopeAngles {
   std::vector<float> sin;  // [n, dim / 2]
 };
 
+// What becomes of a query's product with a key before the softmax.
+struct ScoreScale {
+  float scale = 1;
+  float softcap = 0;  // > 0: s = scale * q·k becomes softcap * tanh(s / softcap)
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -60,9 +66,10 @@ class Backend {
 
   // Grouped-query attention: query head h reads KV head h / (n_heads / n_kv_heads).
   // The n query tokens are the last n of the layer's tail; token i sees the whole context and the
-  // tail up to itself. q, out: [n, n_heads, head_dim]; scores are multiplied by `scale`.
+  // tail up to itself; in a layer with a window, only the tokens inside it.
+  // q, out: [n, n_heads, head_dim]
   virtual void Attend(const float* q, size_t n, size_t n_heads, const LayerCache& layer,
-                      float scale, float* out) = 0;
+                      const ScoreScale& scale, float* out) = 0;
 };
 
 struct CpuOptions {

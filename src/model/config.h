@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace spark {
 
@@ -31,8 +32,25 @@ struct RopeConfig {
   // GGUF may carry llama3 scaling as a tensor of dim/2 divisors (`rope_freqs.weight`); see Weights.
 };
 
+enum class Activation : uint8_t { kSilu, kGeluTanh };
+
+// Normalisation of queries and keys before RoPE.
+enum class QkNorm : uint8_t {
+  kNone,
+  kHead,  // every head by itself, weights [head_dim]: Qwen3, Gemma 3
+  kWhole  // all heads as one vector, weights [n_heads * head_dim]: OLMo 2
+};
+
+// How a layer differs from its neighbours.
+struct LayerConfig {
+  enum class Rope : uint8_t { kGlobal, kLocal, kNone };
+  size_t window = 0;  // a token sees itself and the window - 1 before it; 0: all before it
+  Rope rope = Rope::kGlobal;
+};
+
+// An architecture is a choice of these: the transformer itself knows none by name.
 struct ModelConfig {
-  std::string arch;  // "llama"
+  std::string arch;  // "llama", "gemma3", …
   std::string name;  // general.name, or the folder's
   size_t vocab_size = 0;
   size_t hidden_size = 0;
@@ -44,6 +62,20 @@ struct ModelConfig {
   size_t context_length = 0;  // tokens the model was trained for
   float rms_norm_eps = 1e-5f;
   RopeConfig rope;
+  RopeConfig local_rope;  // of layers with Rope::kLocal: Gemma 3's windows
+
+  std::vector<LayerConfig> layers;  // [n_layers]
+  bool pre_norms = true;            // of what goes into attention and MLP
+  bool post_norms = false;          // of what comes out of them, before it is added
+  bool qkv_bias = false;
+  bool attn_output_bias = false;
+  bool mlp_bias = false;
+  QkNorm qk_norm = QkNorm::kNone;
+  Activation activation = Activation::kSilu;
+  float embedding_scale = 1;    // Gemma: sqrt(hidden_size)
+  float attention_scale = 0;    // of scores; 0: 1 / sqrt(head_dim)
+  float attention_softcap = 0;  // scores s become cap * tanh(s / cap); 0: they stay
+  float final_softcap = 0;      // the same for logits
 
   size_t group_size() const { return n_heads / n_kv_heads; }
   size_t q_size() const { return n_heads * head_dim; }

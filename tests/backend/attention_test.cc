@@ -117,8 +117,8 @@ void CheckAttend(Backend& cpu, const LayerCache& layer, size_t n, size_t group, 
   const std::vector<float> q = random.Normals(n * n_heads * layer.head_dim());
   Misaligned in(q), out(q.size());
   std::vector<float> expected(q.size());
-  cpu.Attend(in.data(), n, n_heads, layer, scale, out.data());
-  MakeReferenceBackend()->Attend(q.data(), n, n_heads, layer, scale, expected.data());
+  cpu.Attend(in.data(), n, n_heads, layer, {scale}, out.data());
+  MakeReferenceBackend()->Attend(q.data(), n, n_heads, layer, {scale}, expected.data());
   INFO("D " << layer.head_dim() << " group " << group << " queries " << n);
   CHECK(RelativeError({out.data(), q.size()}, expected) < kAttentionTolerance);
 }
@@ -190,8 +190,8 @@ TEST_CASE("long contexts are cut into items without changing the result", "[back
 
     const std::vector<float> q = random.Normals(n * 6 * 64);
     std::vector<float> one(q.size()), five(q.size());
-    MakeCpuBackend({.threads = 1})->Attend(q.data(), n, 6, layer, 0.125f, one.data());
-    MakeCpuBackend({.threads = 5})->Attend(q.data(), n, 6, layer, 0.125f, five.data());
+    MakeCpuBackend({.threads = 1})->Attend(q.data(), n, 6, layer, {0.125f}, one.data());
+    MakeCpuBackend({.threads = 5})->Attend(q.data(), n, 6, layer, {0.125f}, five.data());
     CHECK(one == five);
   }
 }
@@ -203,8 +203,8 @@ TEST_CASE("scores of any size do not overflow the softmax", "[backend]") {
     std::vector<float> q = random.Normals(n * 2 * 16);
     for (float& x : q) x *= 1e6f;
     std::vector<float> out(q.size()), expected(q.size());
-    MakeCpuBackend({.threads = 1})->Attend(q.data(), n, 2, layer, 1.0f, out.data());
-    MakeReferenceBackend()->Attend(q.data(), n, 2, layer, 1.0f, expected.data());
+    MakeCpuBackend({.threads = 1})->Attend(q.data(), n, 2, layer, {1.0f}, out.data());
+    MakeReferenceBackend()->Attend(q.data(), n, 2, layer, {1.0f}, expected.data());
     CHECK(RelativeError(out, expected) < kAttentionTolerance);  // each query sees one token
   }
 }

@@ -93,7 +93,7 @@ std::vector<float> Attend(Backend& backend, LayerCache& layer) {
   const std::vector<float> token = Normals(kKvHeads * kHeadDim, 4);
   layer.Append(token.data(), token.data(), 1);
   std::vector<float> out(kHeads * kHeadDim);
-  backend.Attend(Normals(out.size(), 5).data(), 1, kHeads, layer, 0.2f, out.data());
+  backend.Attend(Normals(out.size(), 5).data(), 1, kHeads, layer, {0.2f}, out.data());
   return out;
 }
 

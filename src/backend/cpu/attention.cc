@@ -102,7 +102,7 @@ void Attention::Plan(size_t n, size_t group, const LayerCache& layer) {
 }
 
 void Attention::RunItem(const Item& item, const float* q, size_t n, size_t n_heads,
-                        const LayerCache& layer, float scale, size_t thread) {
+                        const LayerCache& layer, const ScoreScale& scale, size_t thread) {
   const size_t dim = layer.head_dim();
   const size_t group = n_heads / layer.heads().size();
   AlignedBytes& memory = scratch_[thread];
@@ -118,7 +118,7 @@ void Attention::RunItem(const Item& item, const float* q, size_t n, size_t n_hea
     std::copy_n(q + (token * n_heads + head) * dim, dim, rows + i * dim);
     limits[i] = static_cast<int32_t>(before + token + 1);
   }
-  const QueryTile queries{rows, item.n_rows, dim, limits, scale};
+  const QueryTile queries{rows, item.n_rows, dim, limits, scale.scale};
   const Partial partial{&max_[item.place], &sum_[item.place], &values_[item.place * dim]};
   std::byte* scratch = memory.data() + GatheredBytes(dim);
   if (n * group <= kFewQueryRows) {
@@ -151,7 +151,7 @@ void Attention::FoldTile(const Tile& tile, size_t n_heads, size_t group, size_t 
 }
 
 void Attention::Attend(const float* q, size_t n, size_t n_heads, const LayerCache& layer,
-                       float scale, float* out) {
+                       const ScoreScale& scale, float* out) {
   const size_t group = n_heads / layer.heads().size();
   const size_t dim = layer.head_dim();
   Plan(n, group, layer);

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <vector>
 
+#include "backend/backend.h"
 #include "backend/cpu/attention_kernels.h"
 #include "base/aligned.h"
 #include "base/thread_team.h"
@@ -18,8 +19,8 @@ class Attention {
   explicit Attention(ThreadTeam& team) : team_(team), scratch_(team.size()) {}
 
   // As Backend::Attend() and Backend::Scores().
-  void Attend(const float* q, size_t n, size_t n_heads, const LayerCache& layer, float scale,
-              float* out);
+  void Attend(const float* q, size_t n, size_t n_heads, const LayerCache& layer,
+              const ScoreScale& scale, float* out);
   void Scores(const float* q, size_t group, const KeyStore& keys, float* scores);
 
  private:
@@ -42,7 +43,7 @@ class Attention {
   void PlanRuns(const HeadCache& head, size_t max_tokens);
   void Plan(size_t n, size_t group, const LayerCache& layer);
   void RunItem(const Item& item, const float* q, size_t n, size_t n_heads, const LayerCache& layer,
-               float scale, size_t thread);
+               const ScoreScale& scale, size_t thread);
   void FoldTile(const Tile& tile, size_t n_heads, size_t group, size_t dim, float* out) const;
 
   ThreadTeam& team_;

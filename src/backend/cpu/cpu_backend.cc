@@ -77,7 +77,7 @@ void CpuBackend::Scores(const float* q, size_t group, const KeyStore& keys, floa
 }
 
 void CpuBackend::Attend(const float* q, size_t n, size_t n_heads, const LayerCache& layer,
-                        float scale, float* out) {
+                        const ScoreScale& scale, float* out) {
   attention_.Attend(q, n, n_heads, layer, scale, out);
 }
 

@@ -22,8 +22,8 @@ class CpuBackend : public Backend {
   void SwiGlu(float* gate, const float* up, size_t count) override;
   void Add(float* x, const float* y, size_t count) override;
   void Scores(const float* q, size_t group, const KeyStore& keys, float* scores) override;
-  void Attend(const float* q, size_t n, size_t n_heads, const LayerCache& layer, float scale,
-              float* out) override;
+  void Attend(const float* q, size_t n, size_t n_heads, const LayerCache& layer,
+              const ScoreScale& scale, float* out) override;
 
  private:
   // Calls body(item) for every item, on several threads if they touch enough floats.

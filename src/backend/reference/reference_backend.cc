@@ -81,8 +81,8 @@ class ReferenceBackend : public Backend {
         keys);
   }
 
-  void Attend(const float* q, size_t n, size_t n_heads, const LayerCache& layer, float scale,
-              float* out) override {
+  void Attend(const float* q, size_t n, size_t n_heads, const LayerCache& layer,
+              const ScoreScale& scale, float* out) override {
     const size_t head_dim = layer.head_dim();
     const size_t group = n_heads / layer.heads().size();
     for (size_t i = 0; i < n; ++i) {
@@ -90,7 +90,7 @@ class ReferenceBackend : public Backend {
         const HeadCache& head = layer.heads()[h / group];
         const size_t n_tail = head.tail.size() - (n - 1 - i);  // up to and including token i itself
         const size_t offset = (i * n_heads + h) * head_dim;
-        reference::AttendOne(q + offset, head, n_tail, scale, out + offset);
+        reference::AttendOne(q + offset, head, n_tail, scale.scale, out + offset);
       }
     }
   }
