@@ -32,15 +32,28 @@ class CompressionPlan {
   // Throws UsageError that points at the character where `text` goes wrong.
   static CompressionPlan Parse(std::string_view text);
 
-  const std::string& text() const { return text_; }                     // as given
-  const TokenStage* token_stage() const { return token_.get(); }        // null: none
-  const ChannelStage* channel_stage() const { return channel_.get(); }  // null: none
+  const std::string& text() const { return text_; }  // as given
   size_t window() const;  // how many of the last queries the stages look at; SIZE_MAX: all
+
+  // The stages of a layer, null where there is none. `windowed`: of a layer with a sliding window,
+  // which has those stages only whose option `layers` is "all".
+  const TokenStage* token_stage(bool windowed = false) const {
+    return windowed && !token_in_windows_ ? nullptr : token_.get();
+  }
+  const ChannelStage* channel_stage(bool windowed = false) const {
+    return windowed && !channel_in_windows_ ? nullptr : channel_.get();
+  }
+  // Whether such a layer is compressed at all, or keeps its window as it is.
+  bool compresses_windows() const {
+    return token_stage(true) != nullptr || channel_stage(true) != nullptr;
+  }
 
  private:
   std::string text_ = "none";
   std::shared_ptr<const TokenStage> token_;
   std::shared_ptr<const ChannelStage> channel_;
+  bool token_in_windows_ = false;
+  bool channel_in_windows_ = false;
 };
 
 // Every method by name: argument, options with defaults, what it does, paper. For
@@ -49,8 +62,11 @@ std::string ListKvMethods();
 
 // The bytes that the cache of a context of `n_tokens` takes under a plan, by part: heads are packed
 // for real, of random data. Methods whose bytes depend on the data are estimated.
+// `layers` tells which layers count: all, those that see everything, or those with a window.
+enum class CountedLayers : uint8_t { kAll, kGlobal, kWindowed };
 KvBytes EstimateKvBytes(const ModelInfo& model, const CompressionPlan& plan, CacheType keys,
-                        CacheType values, size_t n_tokens);
+                        CacheType values, size_t n_tokens,
+                        CountedLayers layers = CountedLayers::kAll);
 
 }  // namespace spark
 

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "spark/chat.h"
 #include "spark/tokenizer.h"
@@ -34,6 +35,7 @@ struct ModelInfo {
   size_t n_kv_heads = 0;
   size_t head_dim = 0;
   size_t vocab_size = 0;
+  std::vector<size_t> windows;  // [n_layers] how many tokens a token sees there; 0: all
 };
 
 // Immutable and cheap to share: sessions keep a reference to it. Movable.

@@ -40,11 +40,15 @@ struct LayerPass {
   LayerCache& layer;
 
   size_t group() const { return n_heads / layer.heads().size(); }
+  bool windowed() const { return layer.window() > 0; }
+  const TokenStage* token_stage() const { return plan.token_stage(windowed()); }
+  const ChannelStage* channel_stage() const { return plan.channel_stage(windowed()); }
 
   // A head without tokens yet, looked at by the last `window` queries.
   HeadTokens Begin(size_t head, size_t window) const {
     HeadTokens tokens;
-    const size_t n = std::min(window, queries.n);
+    // In a window, the queries of older tokens than it holds say nothing of them.
+    const size_t n = std::min({window, queries.n, windowed() ? layer.tail_size() : SIZE_MAX});
     tokens.queries = GroupQueries(queries, n, n_heads, head, group(), layer.head_dim());
     tokens.view = {.head_dim = layer.head_dim(),
                    .window = n,
@@ -87,7 +91,7 @@ std::vector<uint32_t> Numbers(size_t first, size_t end) {
 // What a token stage scores: the tail, behind the context's tokens if those may go as well.
 HeadTokens ScoredTokens(const LayerPass& p, size_t head, bool whole) {
   const HeadCache& cache = p.layer.heads()[head];
-  HeadTokens tokens = p.Begin(head, p.plan.token_stage()->window());
+  HeadTokens tokens = p.Begin(head, p.token_stage()->window());
   for (const SegmentPtr& segment : cache.context) {
     if (!whole) break;
     const std::vector<uint32_t> all = Numbers(0, segment->size());
@@ -126,7 +130,7 @@ std::vector<uint32_t> EvictContext(const std::vector<uint32_t>& kept, HeadCache&
 // For every head, which tokens of its tail stay.
 std::vector<std::vector<uint32_t>> RunTokenStage(const LayerPass& p) {
   std::vector<HeadCache>& caches = p.layer.heads();
-  const TokenStage* stage = p.plan.token_stage();
+  const TokenStage* stage = p.token_stage();
   std::vector<std::vector<uint32_t>> kept(caches.size());
   if (stage == nullptr || (p.pass.generated && stage->budget().n_tokens == 0)) {
     for (size_t h = 0; h < caches.size(); ++h) kept[h] = Numbers(0, caches[h].tail.size());
@@ -147,10 +151,21 @@ std::vector<std::vector<uint32_t>> RunTokenStage(const LayerPass& p) {
   return kept;
 }
 
+// Notes where the tokens `kept` of the tail stand, which `segments` hold one after the other.
+void NotePositions(const std::vector<uint32_t>& kept, size_t tail_begins,
+                   std::span<Segment> segments) {
+  auto next = kept.begin();
+  for (Segment& segment : segments) {
+    std::vector<uint32_t> positions(segment.size());
+    for (uint32_t& p : positions) p = static_cast<uint32_t>(tail_begins + *next++);
+    segment.positions = TokenPositions(std::move(positions));
+  }
+}
+
 // Packs the tail's tokens `kept`, except the newest ones that stay in the tail.
 void PackTail(const LayerPass& p, size_t head, std::vector<uint32_t> kept) {
   HeadCache& cache = p.layer.heads()[head];
-  const ChannelStage* stage = p.plan.channel_stage();
+  const ChannelStage* stage = p.channel_stage();
   const size_t stay =
       p.pass.generated && stage != nullptr ? std::min(stage->keep(), cache.tail.size()) : size_t{0};
   const size_t end = cache.tail.size() - stay;  // tokens from here on stay as they are
@@ -169,6 +184,9 @@ void PackTail(const LayerPass& p, size_t head, std::vector<uint32_t> kept) {
   } else {
     segments = stage->Compress(tokens.view);
   }
+  if (p.windowed()) {
+    NotePositions(kept, p.layer.next_position() - end - rest.size(), segments);
+  }
   for (Segment& segment : segments) {
     segment.level = p.pass.generated ? 1 : 0;
     cache.context.push_back(std::make_shared<const Segment>(std::move(segment)));
@@ -180,6 +198,10 @@ void PackTail(const LayerPass& p, size_t head, std::vector<uint32_t> kept) {
 void CompressLayer(const CompressionPlan& plan, const CompressionPass& pass,
                    const WindowQueries& queries, size_t n_heads, LayerCache& layer) {
   const LayerPass p{plan, pass, queries, n_heads, layer};
+  if (p.windowed() && !plan.compresses_windows()) {
+    if (!pass.generated) layer.OpenTail();  // in the types that it is stored in
+    return;
+  }
   const std::vector<std::vector<uint32_t>> kept = RunTokenStage(p);
   ForHeads(layer.heads().size(), pass.threads, [&](size_t h) {
     PackTail(p, h, kept[h]);

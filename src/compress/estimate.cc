@@ -1,5 +1,6 @@
 // What a plan will take, before anything is loaded.
 #include <algorithm>
+#include <map>
 #include <random>
 
 #include "compress/compressor.h"
@@ -28,11 +29,11 @@ void AddTimes(const KvBytes& bytes, size_t times, KvBytes& sum) {
   sum.dense_tail += times * bytes.dense_tail;
 }
 
-KvBytes HeadBytes(const CompressionPlan& plan, CacheTypes types, size_t head_dim, size_t n) {
+KvBytes HeadBytes(const ChannelStage* stage, CacheTypes types, size_t head_dim, size_t n) {
   KvBytes bytes;
   if (n == 0) return bytes;
   const std::vector<float> rows = Normals(n * head_dim);
-  const size_t window = plan.channel_stage() == nullptr ? 0 : plan.channel_stage()->window();
+  const size_t window = stage == nullptr ? 0 : stage->window();
   const std::vector<float> queries = Normals(std::min(window, n) * head_dim);
   const HeadContext head{.keys = rows.data(),
                          .values = rows.data(),
@@ -44,10 +45,10 @@ KvBytes HeadBytes(const CompressionPlan& plan, CacheTypes types, size_t head_dim
                          .types = types};
   LayerCache layer(1, head_dim, types);
   auto& context = layer.heads().front().context;
-  if (plan.channel_stage() == nullptr) {
+  if (stage == nullptr) {
     context.push_back(std::make_shared<const Segment>(DenseSegment(head, 0, n)));
   } else {
-    for (Segment& segment : plan.channel_stage()->Compress(head)) {
+    for (Segment& segment : stage->Compress(head)) {
       context.push_back(std::make_shared<const Segment>(std::move(segment)));
     }
   }
@@ -59,19 +60,21 @@ KvBytes HeadBytes(const CompressionPlan& plan, CacheTypes types, size_t head_dim
 
 // Heads that keep as many tokens take as many bytes, so a head is packed for each such number.
 KvBytes EstimateKvBytes(const ModelInfo& model, const CompressionPlan& plan, CacheType keys,
-                        CacheType values, size_t n_tokens) {
+                        CacheType values, size_t n_tokens, CountedLayers layers) {
   KvBytes sum;
-  KvBytes head;
-  size_t packed = SIZE_MAX;
+  std::map<std::pair<bool, size_t>, KvBytes> heads;  // by window or not, and tokens
   for (size_t layer = 0; layer < model.n_layers; ++layer) {
-    const TokenStage* stage = plan.token_stage();
-    const size_t n =
-        stage == nullptr ? n_tokens : stage->LayerBudget(layer, model.n_layers, n_tokens);
-    if (n != packed) {
-      head = HeadBytes(plan, {ToDType(keys), ToDType(values)}, model.head_dim, n);
-      packed = n;
+    const bool windowed = model.windows[layer] > 0;
+    if (layers == (windowed ? CountedLayers::kGlobal : CountedLayers::kWindowed)) continue;
+    const size_t seen = windowed ? std::min(n_tokens, model.windows[layer]) : n_tokens;
+    const TokenStage* stage = plan.token_stage(windowed);
+    const size_t n = stage == nullptr ? seen : stage->LayerBudget(layer, model.n_layers, seen);
+    const auto [head, is_new] = heads.try_emplace({windowed, n});
+    if (is_new) {
+      head->second = HeadBytes(plan.channel_stage(windowed), {ToDType(keys), ToDType(values)},
+                               model.head_dim, n);
     }
-    AddTimes(head, model.n_kv_heads, sum);
+    AddTimes(head->second, model.n_kv_heads, sum);
   }
   return sum;
 }

@@ -132,8 +132,10 @@ CompressionPlan CompressionPlan::Parse(std::string_view text) {
     const StageOptions options(text, stage);
     if (method.make_token) {
       plan.token_ = method.make_token(options);
+      plan.token_in_windows_ = options.Choice(kLayersOption, 0, {"global", "all"}) == 1;
     } else {
       plan.channel_ = method.make_channel(options);
+      plan.channel_in_windows_ = options.Choice(kLayersOption, 0, {"global", "all"}) == 1;
     }
   }
   return plan;

@@ -148,6 +148,11 @@ std::vector<MethodInfo> MakeRegistry() {
        .paper = kThinkPaper,
        .options = {{"window", "32", "last prompt queries that say which channels matter"}},
        .make_channel = MakeThinkStage});
+  for (MethodInfo& method : methods) {
+    method.options.push_back({kLayersOption, "global",
+                              "global: layers with a sliding window stay as they are; all: they "
+                              "are compressed as well"});
+  }
   return methods;
 }
 

@@ -14,6 +14,9 @@
 
 namespace spark {
 
+// The option that every stage has, read by CompressionPlan::Parse().
+inline constexpr std::string_view kLayersOption = "layers";
+
 struct OptionInfo {
   std::string_view name{};
   std::string_view fallback;  // the default, as it would be typed

@@ -45,7 +45,7 @@ class ChannelStage {
   // How many of the newest tokens a pass over generated tokens leaves in the dense tail.
   virtual size_t keep() const { return 0; }
 
-  // Packs all tokens of a head; the segments cover every token once, in any order.
+  // Packs all tokens of a head; the segments cover every token once, in order.
   // Const and without shared state: heads are compressed in parallel.
   virtual std::vector<Segment> Compress(const HeadContext& head) const = 0;
 };

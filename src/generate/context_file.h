@@ -1,16 +1,18 @@
 // The file of a saved context: safetensors, so that other programs can look into it.
 //
-//   __metadata__  format "spark context", version "1", model (name), fingerprint, plan,
+//   __metadata__  format "spark context", version "2", model (name), fingerprint, plan,
 //                 cache_type_k, cache_type_v, tokens; all text
 //   ids           I32 [tokens]
 //   hidden        F32 [hidden_size]  of the last token, behind the last layer
-//   segments      I32 [n, 9]  of every segment: layer, head, tokens, then form, type and recovery
-//   of
-//                             keys and of values: the numbers of StoreForm, DType and Recovery
+//   segments      I32 [n, 10]  of every segment: layer, head, tokens, position of the first (where
+//                              it is known, else -1), then form, type and recovery of keys and of
+//                              values: the numbers of StoreForm, DType and Recovery
+//   N.positions   I32 [tokens]  of segment N, if there are gaps between them
 //   N.keys.ARRAY, N.values.ARRAY     U8  segment N's arrays as they lie in memory (store_parts.h);
 //                                    empty ones are left out
 //   checksum      U8 [8]  64-bit FNV-1a over all bytes of the file before it, little-endian
 //
+// A layer with a window that is not compressed has its tail saved, as the one segment of each head.
 // Another layout, and other numbers in an enumeration, are another version.
 #ifndef SPARK_GENERATE_CONTEXT_FILE_H_
 #define SPARK_GENERATE_CONTEXT_FILE_H_
@@ -28,7 +30,7 @@
 namespace spark {
 
 inline constexpr std::string_view kContextFormat = "spark context";
-inline constexpr std::string_view kContextVersion = "1";
+inline constexpr std::string_view kContextVersion = "2";
 
 struct SavedContext::Impl {
   SafetensorsFile file;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
 #include "base/hash.h"
 #include "generate/context_file.h"
@@ -14,7 +15,7 @@
 namespace spark {
 namespace {
 
-constexpr size_t kColumns = 9;  // of `segments`
+constexpr size_t kColumns = 10;  // of `segments`
 
 [[noreturn]] void Fail(const SafetensorsFile& file, const std::string& message, std::string field,
                        std::string found = {}, std::string allowed = {}) {
@@ -130,6 +131,7 @@ class SegmentReader {
     for (const SegmentPtr& segment : segments) before += segment->size();
     if (before == n_tokens_) Fail(file_, "a head has more tokens than the context", Where("head"));
     const size_t tokens = Take("tokens", 1, n_tokens_ - before);
+    TokenPositions positions = TakePositions(tokens);
     const StoreParts keys = TakeStore("keys", StoreForm::kDropped);
     const StoreParts values = TakeStore("values", StoreForm::kSparse);
     const auto make = [&](const char* what, const auto& maker, const StoreParts& parts) {
@@ -140,7 +142,31 @@ class SegmentReader {
       }
     };
     segments.push_back(std::make_shared<const Segment>(
-        Segment{make("keys", MakeKeyStore, keys), make("values", MakeValueStore, values)}));
+        Segment{make("keys", MakeKeyStore, keys), make("values", MakeValueStore, values), 0,
+                std::move(positions)}));
+  }
+
+  TokenPositions TakePositions(size_t tokens) {
+    const int64_t first = numbers_[row_ * kColumns + column_++];
+    const auto last = static_cast<int64_t>(n_tokens_) - 1;
+    if (first < -1 || first > last) {
+      Fail(file_, "out of range", Where("first position"), std::to_string(first),
+           fmt::format("-1 to {}", last));
+    }
+    if (first < 0) return {};
+    std::vector<uint32_t> positions(tokens);
+    std::iota(positions.begin(), positions.end(), static_cast<uint32_t>(first));
+    const std::string name = fmt::format("{}.positions", row_);
+    if (file_.Find(name) != nullptr) {
+      positions = ReadVector<uint32_t>(Typed(file_, name, SafetensorsType::kI32, 1));
+      ++arrays_;
+    }
+    const auto not_after = [](uint32_t a, uint32_t b) { return b <= a; };
+    if (positions.size() != tokens || static_cast<int64_t>(positions.back()) > last ||
+        std::adjacent_find(positions.begin(), positions.end(), not_after) != positions.end()) {
+      Fail(file_, "not the ascending positions of its tokens", Where("positions"));
+    }
+    return TokenPositions(std::move(positions));
   }
 
   StoreParts TakeStore(const std::string& what, StoreForm last_form) {

@@ -23,18 +23,21 @@ void AddTimes(const KvBytes& bytes, size_t times, KvBytes& sum) {
   sum.dense_tail += times * bytes.dense_tail;
 }
 
-// Every chunk leaves segments of its own. A budget in tokens is one of the whole context, though,
-// and how it is spread over chunks depends on the data: then the context is taken as one.
+// Every chunk leaves segments of its own, except in layers that hold a window. A budget in tokens
+// is one of the whole context, though, and how it is spread over chunks depends on the data: then
+// the context is taken as one.
 KvBytes ContextBytes(const Model& model, const SessionOptions& options, size_t n, size_t chunk) {
-  const auto estimate = [&](size_t tokens) {
+  const auto estimate = [&](size_t tokens, CountedLayers layers) {
     return EstimateKvBytes(model.info(), options.plan, options.cache_type_k, options.cache_type_v,
-                           tokens);
+                           tokens, layers);
   };
   const TokenStage* stage = options.plan.token_stage();
-  if (n == chunk || (stage != nullptr && stage->budget().n_tokens > 0)) return estimate(n);
-  KvBytes bytes;
-  AddTimes(estimate(chunk), n / chunk, bytes);
-  if (n % chunk > 0) AddTimes(estimate(n % chunk), 1, bytes);
+  if (n == chunk || (stage != nullptr && stage->budget().n_tokens > 0)) {
+    return estimate(n, CountedLayers::kAll);
+  }
+  KvBytes bytes = estimate(n, CountedLayers::kWindowed);
+  AddTimes(estimate(chunk, CountedLayers::kGlobal), n / chunk, bytes);
+  if (n % chunk > 0) AddTimes(estimate(n % chunk, CountedLayers::kGlobal), 1, bytes);
   return bytes;
 }
 
@@ -55,7 +58,9 @@ MemoryPlan PlanMemory(const Model& model, const SessionOptions& options) {
       options.prefill_chunk == 0 ? plan.n_tokens : std::min(options.prefill_chunk, plan.n_tokens);
   plan.kv = ContextBytes(model, options, plan.n_tokens, plan.chunk);
   const uint64_t row = 2 * config.kv_size();  // a token's key and value in one layer, elements
-  plan.kv_dense_f16 = plan.n_tokens * row * config.n_layers * 2;
+  for (const size_t window : config.windows()) {
+    plan.kv_dense_f16 += (window == 0 ? plan.n_tokens : std::min(window, plan.n_tokens)) * row * 2;
+  }
   plan.dense_layer = plan.chunk * row * sizeof(float);
   plan.queries = std::min(options.plan.window(), plan.chunk) * config.q_size() * sizeof(float);
   if (options.decode_interval > 0) {

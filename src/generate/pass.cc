@@ -69,6 +69,7 @@ void ContextObserver::LayerDone(size_t layer, LayerCache& cache, const WindowQue
 
 void TailObserver::LayerDone(size_t layer, LayerCache& cache, const WindowQueries& queries) {
   recent_.Add(layer, queries);
+  if (cache.window() > 0 && !plan_.plan.compresses_windows()) return;
   if (cache.heads().front().tail.size() < limit_) return;
   const Clock::time_point start = Clock::now();
   CompressLayer(plan_.plan, AtLayer(pass_, plan_, layer), recent_.Last(layer), plan_.config.n_heads,

@@ -67,7 +67,7 @@ struct Session::Impl {
         threads(ThreadCount(options_in.threads)),
         backend(MakeBackend(options_in, threads)),
         transformer(model.config(), model.weights(), *backend, options.batch_size),
-        cache(model.config().n_layers, model.config().n_kv_heads, model.config().head_dim,
+        cache(model.config().windows(), model.config().n_kv_heads, model.config().head_dim,
               {ToDType(options.cache_type_k), ToDType(options.cache_type_v)}, TailTypes(options)),
         recent(model.config().n_layers, std::min(options.plan.window(), options.decode_interval),
                model.config().q_size()) {
@@ -84,7 +84,13 @@ struct Session::Impl {
     const ChannelStage* stage = options.plan.channel_stage();
     return options.decode_interval + (stage == nullptr ? 0 : stage->keep());
   }
-  size_t TailSize() const { return cache.layers().front().heads().front().tail.size(); }
+  // Tokens that wait for a pass: layers whose windows stay as they are have none.
+  size_t TailSize() const {
+    for (const LayerCache& layer : cache.layers()) {
+      if (layer.window() == 0 || options.plan.compresses_windows()) return layer.tail_size();
+    }
+    return 0;
+  }
 
   // Runs a piece of a context through the layers, compressing as it goes.
   std::vector<float> PrefillPiece(std::span<const TokenId> ids, const PassProgress& progress,
@@ -215,8 +221,9 @@ void Session::LoadContext(const SavedContext& saved) {
   s.CheckTokens(file.ids, "saved context");
   SavedSegments segments = ReadSegments(file, s.model.config());
   for (size_t layer = 0; layer < segments.size(); ++layer) {
-    std::vector<HeadCache>& heads = s.cache.layers()[layer].heads();
-    for (size_t h = 0; h < heads.size(); ++h) heads[h].context = std::move(segments[layer][h]);
+    LayerCache& cache = s.cache.layers()[layer];
+    const bool in_tail = cache.window() > 0 && !s.options.plan.compresses_windows();
+    cache.SetContext(std::move(segments[layer]), file.ids.size(), in_tail);
   }
   s.position = s.context_tokens = file.ids.size();
   s.context_ids = file.ids;
@@ -256,7 +263,10 @@ std::span<const float> Session::NextLogits() {
 
 void Session::Rewind() {
   Impl& s = *impl_;
-  if (s.context_changed && !s.options.keep_context) {
+  const std::vector<size_t> windows = s.model.config().windows();
+  const bool slides = std::any_of(windows.begin(), windows.end(), [](size_t w) { return w > 0; });
+  const bool changed = s.context_changed || (slides && s.position != s.context_tokens);
+  if (changed && !s.options.keep_context) {
     throw Error("the context has changed since it was read, and no copy of it was kept");
   }
   if (s.options.keep_context) {
@@ -279,7 +289,11 @@ KvBytes Session::kv_bytes() const { return impl_->cache.Bytes(); }
 
 size_t Session::kv_bytes_dense_f16() const {
   const ModelConfig& config = impl_->model.config();
-  return impl_->position * config.n_layers * config.kv_size() * 2 * 2;  // K and V, 2 bytes each
+  size_t tokens = 0;  // of all layers
+  for (const size_t window : config.windows()) {
+    tokens += window == 0 ? impl_->position : std::min(window, impl_->position);
+  }
+  return tokens * config.kv_size() * 2 * 2;  // K and V, 2 bytes each
 }
 
 const SessionTimes& Session::times() const { return impl_->times; }

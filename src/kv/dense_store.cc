@@ -44,6 +44,19 @@ void DenseStore::Reserve(size_t n) {
 
 void DenseStore::Truncate(size_t n) { size_ = std::min(size_, n); }
 
+void DenseStore::Overwrite(size_t t, const float* row) {
+  PackRow(type_, row, dim_, bytes_.data() + t * row_bytes_);
+}
+
+DenseStore DenseStore::Slice(size_t first, size_t n) const {
+  DenseStore store(type_, dim_);
+  if (n == 0) return store;
+  store.Reserve(n);
+  std::memcpy(store.bytes_.data(), bytes_.data() + first * row_bytes_, n * row_bytes_);
+  store.size_ = n;
+  return store;
+}
+
 DenseStore DenseStore::Select(std::span<const uint32_t> rows) const {
   DenseStore store(type_, dim_);
   store.Reserve(rows.size());

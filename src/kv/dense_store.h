@@ -25,6 +25,7 @@ class DenseStore {
   size_t dim() const { return dim_; }
   size_t row_bytes() const { return row_bytes_; }
   size_t size() const { return size_; }
+  size_t capacity() const { return bytes_.size() / row_bytes_; }  // rows there is room for
   const std::byte* data() const { return bytes_.data(); }
 
   // Appends `n` rows read from `rows + i * stride`, rounded to type(). Room grows in steps of
@@ -35,6 +36,10 @@ class DenseStore {
 
   // The same rows as `other`, behind these; nothing is rounded again. Both have one type and dim.
   void Append(const DenseStore& other);
+
+  void Overwrite(size_t t, const float* row);  // [dim]
+
+  DenseStore Slice(size_t first, size_t n) const;  // a copy that takes no more room than it needs
 
   // The rows with these numbers, in that order; nothing is rounded again.
   DenseStore Select(std::span<const uint32_t> rows) const;

@@ -125,8 +125,10 @@ bool CanMerge(const Segment& a, const Segment& b) {
 Segment Merge(std::span<const SegmentPtr> segments) {
   const auto keys = [](const Segment& s) -> const KeyStore& { return s.keys; };
   const auto values = [](const Segment& s) -> const ValueStore& { return s.values; };
+  std::vector<uint32_t> positions;
+  for (const SegmentPtr& segment : segments) segment->positions.AppendTo(positions);
   return {JoinAll<KeyStore>(segments, keys), JoinAll<ValueStore>(segments, values),
-          static_cast<uint8_t>(segments[0]->level + 1)};
+          static_cast<uint8_t>(segments[0]->level + 1), TokenPositions(std::move(positions))};
 }
 
 void MergeGenerated(HeadCache& cache) {

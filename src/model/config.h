@@ -77,6 +77,12 @@ struct ModelConfig {
   float attention_softcap = 0;  // scores s become cap * tanh(s / cap); 0: they stay
   float final_softcap = 0;      // the same for logits
 
+  std::vector<size_t> windows() const {  // of all layers
+    std::vector<size_t> windows;
+    for (const LayerConfig& layer : layers) windows.push_back(layer.window);
+    windows.resize(n_layers);
+    return windows;
+  }
   size_t group_size() const { return n_heads / n_kv_heads; }
   size_t q_size() const { return n_heads * head_dim; }
   size_t kv_size() const { return n_kv_heads * head_dim; }

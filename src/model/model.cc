@@ -31,7 +31,8 @@ ModelInfo MakeInfo(const ModelFile& file) {
           .n_heads = config.n_heads,
           .n_kv_heads = config.n_kv_heads,
           .head_dim = config.head_dim,
-          .vocab_size = config.vocab_size};
+          .vocab_size = config.vocab_size,
+          .windows = config.windows()};
 }
 
 }  // namespace

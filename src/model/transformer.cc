@@ -81,6 +81,7 @@ void Transformer::AttentionBlock(const LayerWeights& w, const RopeAngles& angles
   cache.Append(k_.data(), v_.data(), n);
   const float scale = 1.0f / std::sqrt(static_cast<float>(config_.head_dim));
   backend_.Attend(q_.data(), n, config_.n_heads, cache, {scale}, attended_.data());
+  cache.Trim();
 
   backend_.MatMul(attended_.data(), n, w.wo, delta_.data());
   backend_.Add(x, delta_.data(), delta_.size());

@@ -47,6 +47,17 @@ void ScoreRowsKernel(const RowsView& keys, size_t first, size_t count, const flo
   }
 }
 
+// Scores s to cap * tanh(scale * s / cap), in place.
+void CapRow(float* scores, size_t n, const ScoreScale& scale) {
+  const FloatTag df;
+  const FloatVec unit = hn::Set(df, scale.scale / scale.softcap);
+  const FloatVec cap = hn::Set(df, scale.softcap);
+  for (size_t t = 0; t < n; t += hn::Lanes(df)) {
+    const FloatVec s = hn::Mul(hn::LoadN(df, scores + t, n - t), unit);
+    hn::StoreN(hn::Mul(Tanh(df, s), cap), df, scores + t, n - t);
+  }
+}
+
 // Scores to exp(scale * score - maximum), in place.
 void SoftmaxRow(float* scores, size_t n, float scale, float& max, float& sum) {
   const FloatTag df;
@@ -178,14 +189,15 @@ void AttendFewKernel(const QueryTile& queries, const TokenRun& run, float* scrat
   PrefetchRows(run.values, run.first, run.count);
   ScoreRowsKernel(run.keys, run.first, run.count, queries.q, queries.n_rows, scores, stride, rest);
   for (size_t r = 0; r < queries.n_rows; ++r) {
-    size_t visible = run.count;
-    if (run.causal) {
-      const auto limit = static_cast<size_t>(queries.limits[r]);
-      visible = limit > run.first ? std::min(visible, limit - run.first) : 0;
-    }
+    const VisibleTokens seen = Visible(run, queries, r);
     float* row = scores + r * stride;
-    SoftmaxRow(row, visible, queries.scale, out.max[r], out.sum[r]);
-    std::fill(row + visible, row + run.count, 0.0f);
+    float* begin = row + (seen.first - run.first);
+    const size_t n = seen.end - seen.first;
+    const ScoreScale& scale = queries.scale;
+    if (scale.softcap > 0) CapRow(begin, n, scale);
+    SoftmaxRow(begin, n, scale.softcap > 0 ? 1.0f : scale.scale, out.max[r], out.sum[r]);
+    std::fill(row, begin, 0.0f);
+    std::fill(begin + n, row + run.count, 0.0f);
   }
   WeightedValues(run, scores, queries.n_rows, stride, rest, out.values);
 }

@@ -32,7 +32,8 @@ struct ManyScratch {
   float* max;     // [panels]
   float* sum;     // [panels]
   float* shrink;  // [panels] factor of what was summed before this tile
-  float* limits;  // [panels] tail tokens a row sees
+  float* begins;  // [panels] the tokens of a run that a row sees: [begins, ends)
+  float* ends;    // [panels]
   float* keys;    // [kScratchRows, padded], some slack: see ExpandRows()
   float* values;  // the same
 };
@@ -55,7 +56,8 @@ ManyScratch Carve(float* p, size_t dim) {
   s.max = take(kMaxQueryRows);
   s.sum = take(kMaxQueryRows);
   s.shrink = take(kMaxQueryRows);
-  s.limits = take(kMaxQueryRows);
+  s.begins = take(kMaxQueryRows);
+  s.ends = take(kMaxQueryRows);
   s.keys = take(kScratchRows * padded + 16);
   s.values = take(kScratchRows * padded + 16);
   return s;
@@ -134,7 +136,8 @@ void Scores(const TokenTile& tile, const float* q, size_t width, const ManyScrat
 }
 
 // Scores to p = exp(scale * score - max), with the maximum of all tokens so far; `shrink` corrects
-// what was summed with the old one. kMask: row r sees tokens [0, limits[r] - first) only.
+// what was summed with the old one. kMask: rows see tokens [begins, ends) only, of which `first` is
+// the number of the first one here.
 template <bool kMask>
 HWY_INLINE void SoftmaxPanel(size_t panel, size_t n, float scale, float first,
                              const ManyScratch& s) {
@@ -142,13 +145,15 @@ HWY_INLINE void SoftmaxPanel(size_t panel, size_t n, float scale, float first,
   const size_t lanes = hn::Lanes(df);
   float* scores = s.scores + panel * kTokenTile * lanes;
   const FloatVec unit = hn::Set(df, scale);
-  const FloatVec limit = hn::LoadU(df, s.limits + panel * lanes);
+  const FloatVec begin = hn::LoadU(df, s.begins + panel * lanes);
+  const FloatVec end = hn::LoadU(df, s.ends + panel * lanes);
   const FloatVec old_max = hn::LoadU(df, s.max + panel * lanes);
   FloatVec max = old_max;
   for (size_t t = 0; t < n; ++t) {
     FloatVec score = hn::Mul(hn::LoadU(df, scores + t * lanes), unit);
     if constexpr (kMask) {
-      const auto visible = hn::Lt(hn::Set(df, first + static_cast<float>(t)), limit);
+      const FloatVec token = hn::Set(df, first + static_cast<float>(t));
+      const auto visible = hn::And(hn::Ge(token, begin), hn::Lt(token, end));
       score = hn::IfThenElse(visible, score, hn::Set(df, kMasked));
     }
     max = hn::Max(max, score);
@@ -217,7 +222,6 @@ void PackQueries(const QueryTile& queries, ManyScratch& s) {
     const bool real = r < queries.n_rows;
     float* q = s.q + r / lanes * s.dim * lanes + r % lanes;
     for (size_t j = 0; j < s.dim; ++j) q[j * lanes] = real ? queries.q[r * s.dim + j] : 0.0f;
-    s.limits[r] = real ? static_cast<float>(queries.limits[r]) : 0.0f;
   }
   std::fill_n(s.max, rows, kMasked);
   std::fill_n(s.sum, rows, 0.0f);
@@ -235,22 +239,60 @@ void GatherQueries(const RowsView& keys, const ManyScratch& s) {
   }
 }
 
+// Scores s to cap * tanh(scale * s / cap), in place.
+void CapScores(const TokenTile& tile, const ScoreScale& scale, const ManyScratch& s) {
+  const FloatTag df;
+  const size_t lanes = hn::Lanes(df);
+  const FloatVec unit = hn::Set(df, scale.scale / scale.softcap);
+  const FloatVec cap = hn::Set(df, scale.softcap);
+  for (size_t p = 0; p < s.n_panels; ++p) {
+    float* scores = s.scores + p * kTokenTile * lanes;
+    for (size_t i = 0; i < tile.n * lanes; i += lanes) {
+      const FloatVec score = hn::Mul(hn::LoadU(df, scores + i), unit);
+      hn::StoreU(hn::Mul(Tanh(df, score), cap), df, scores + i);
+    }
+  }
+}
+
+// Tokens that some row sees, and those that all rows see.
+struct RunLimits {
+  VisibleTokens some;
+  VisibleTokens all;
+};
+
+RunLimits TakeLimits(const QueryTile& queries, const TokenRun& run, const ManyScratch& s) {
+  RunLimits limits{{run.first + run.count, run.first}, {run.first, run.first + run.count}};
+  for (size_t r = 0; r < s.n_panels * hn::Lanes(FloatTag()); ++r) {
+    const VisibleTokens seen =
+        r < queries.n_rows ? Visible(run, queries, r) : VisibleTokens{run.first, run.first};
+    s.begins[r] = static_cast<float>(seen.first);
+    s.ends[r] = static_cast<float>(seen.end);
+    if (r >= queries.n_rows) continue;
+    limits.some = {std::min(limits.some.first, seen.first), std::max(limits.some.end, seen.end)};
+    limits.all = {std::max(limits.all.first, seen.first), std::min(limits.all.end, seen.end)};
+  }
+  return limits;
+}
+
 void AttendRun(const QueryTile& queries, const TokenRun& run, const ManyScratch& s) {
-  const auto [least, most] = std::minmax_element(queries.limits, queries.limits + queries.n_rows);
-  const size_t all_see = run.causal ? static_cast<size_t>(*least) : run.first + run.count;
-  const size_t end = run.causal ? std::min(run.first + run.count, static_cast<size_t>(*most))
-                                : run.first + run.count;
+  const RunLimits limits = TakeLimits(queries, run, s);
+  const ScoreScale& scale = queries.scale;
+  const bool capped = scale.softcap > 0;
+  const float unit = capped ? 1.0f : scale.scale;
+  const size_t end = limits.some.end;
   if (run.keys.channels != nullptr) GatherQueries(run.keys, s);
   const float* q = run.keys.channels != nullptr ? s.gather : s.q;
   const size_t width = run.keys.channels != nullptr ? run.keys.width : s.dim;
-  for (size_t t = run.first; t < end; t += kTokenTile) {
+  for (size_t t = limits.some.first / kTokenTile * kTokenTile; t < end; t += kTokenTile) {
     const TokenTile tile = ExpandTile(run, t, HWY_MIN(kTokenTile, end - t), s);
     Scores(tile, q, width, s);
+    if (capped) CapScores(tile, scale, s);
+    const bool all_see = t >= limits.all.first && t + tile.n <= limits.all.end;
     for (size_t p = 0; p < s.n_panels; ++p) {
-      if (t + tile.n > all_see) {
-        SoftmaxPanel<true>(p, tile.n, queries.scale, static_cast<float>(t), s);
+      if (all_see) {
+        SoftmaxPanel<false>(p, tile.n, unit, 0, s);
       } else {
-        SoftmaxPanel<false>(p, tile.n, queries.scale, 0, s);
+        SoftmaxPanel<true>(p, tile.n, unit, static_cast<float>(t), s);
       }
     }
     WeightedValues(tile, s);

@@ -14,7 +14,7 @@ constexpr size_t kEnoughItems = 32;
 constexpr size_t kMaxManyTokens = 512;
 
 size_t GatheredBytes(size_t head_dim) {
-  return RoundUp(kMaxQueryRows * (head_dim * sizeof(float) + sizeof(int32_t)), kAlignment);
+  return RoundUp(kMaxQueryRows * (head_dim * sizeof(float) + 2 * sizeof(uint32_t)), kAlignment);
 }
 
 }  // namespace
@@ -50,25 +50,59 @@ RowsView ViewOf(const SparseStore& rows) {
           .sampled = rows.sampled() ? &rows : nullptr};
 }
 
+VisibleTokens Visible(const TokenRun& run, const QueryTile& queries, size_t row) {
+  VisibleTokens seen{run.first, run.first + run.count};
+  if (run.causal) {
+    const size_t end = std::max(size_t{queries.ends[row]}, run.first_position);
+    seen.end = std::clamp(end - run.first_position, seen.first, seen.end);
+  }
+  if (run.windowed) {
+    const uint32_t position = queries.begins[row];
+    const auto all = run.positions;
+    const size_t begin =
+        all.empty()
+            ? std::max(size_t{position}, run.first_position) - run.first_position
+            : static_cast<size_t>(std::lower_bound(all.begin(), all.end(), position) - all.begin());
+    seen.first = std::clamp(begin, seen.first, seen.end);
+  }
+  return seen;
+}
+
 size_t AttentionScratchBytes(size_t head_dim) {
   const size_t padded = RoundUp(head_dim, 16);
   const size_t tile = kScratchRows * padded + 32;  // see ExpandRows()
   const size_t few = kFewQueryRows * (kMaxFewTokens + padded) + tile;
-  const size_t many = kMaxQueryRows * (3 * padded + kTokenTile + 4) + 2 * tile;
+  const size_t many = kMaxQueryRows * (3 * padded + kTokenTile + 5) + 2 * tile;
   return std::max(few, many) * sizeof(float);
 }
 
-void Attention::PlanRuns(const HeadCache& head, size_t max_tokens) {
-  const auto add = [&](const RowsView& keys, const RowsView& values, size_t n, bool causal) {
-    for (size_t t = 0; t < n; t += max_tokens) {
-      runs_.push_back({keys, values, t, std::min(max_tokens, n - t), causal});
+// Tokens that no query of the batch sees are left out. A tail that has wrapped around is not in
+// order, but then it is as long as the window, and the one query sees all of it.
+void Attention::PlanRuns(const LayerCache& layer, const HeadCache& head, size_t n,
+                         size_t max_tokens) {
+  const size_t first_seen = layer.FirstVisible(layer.next_position() - n);
+  const auto add = [&](TokenRun run, size_t skip, size_t size) {
+    for (size_t t = skip / kTokenTile * kTokenTile; t < size; t += max_tokens) {
+      run.first = t;
+      run.count = std::min(max_tokens, size - t);
+      runs_.push_back(run);
     }
   };
   const auto view = [](const auto& store) { return ViewOf(store); };
+  const bool windowed = layer.window() > 0;
   for (const SegmentPtr& segment : head.context) {
-    add(std::visit(view, segment->keys), std::visit(view, segment->values), segment->size(), false);
+    TokenRun run{.keys = std::visit(view, segment->keys),
+                 .values = std::visit(view, segment->values)};
+    run.windowed = windowed && segment->positions.known();
+    run.first_position = segment->positions.first();
+    run.positions = segment->positions.all();
+    add(run, segment->positions.CountBefore(first_seen), segment->size());
   }
-  add(ViewOf(head.tail.keys), ViewOf(head.tail.values), head.tail.size(), true);
+  TokenRun tail{.keys = ViewOf(head.tail.keys), .values = ViewOf(head.tail.values)};
+  tail.causal = true;
+  tail.windowed = windowed;
+  tail.first_position = layer.next_position() - head.tail.size();
+  add(tail, std::max(first_seen, tail.first_position) - tail.first_position, head.tail.size());
 }
 
 void Attention::Plan(size_t n, size_t group, const LayerCache& layer) {
@@ -84,7 +118,7 @@ void Attention::Plan(size_t n, size_t group, const LayerCache& layer) {
   size_t place = 0;
   for (size_t h = 0; h < layer.heads().size(); ++h) {
     const size_t first_run = runs_.size();
-    PlanRuns(layer.heads()[h], max_tokens);
+    PlanRuns(layer, layer.heads()[h], n, max_tokens);
     const size_t n_runs = runs_.size() - first_run;
     const size_t runs_an_item = cut ? 1 : n_runs;
     for (size_t row = 0; row < n_rows; row += kMaxQueryRows) {
@@ -109,16 +143,18 @@ void Attention::RunItem(const Item& item, const float* q, size_t n, size_t n_hea
   const size_t bytes = GatheredBytes(dim) + AttentionScratchBytes(dim);
   if (memory.size() < bytes) memory.Resize(bytes);
   auto* rows = reinterpret_cast<float*>(memory.data());
-  auto* limits = reinterpret_cast<int32_t*>(rows + kMaxQueryRows * dim);
+  auto* begins = reinterpret_cast<uint32_t*>(rows + kMaxQueryRows * dim);
+  uint32_t* ends = begins + kMaxQueryRows;
 
-  const size_t before = layer.heads()[item.head].tail.size() - n;  // tail tokens before the queries
   for (size_t i = 0; i < item.n_rows; ++i) {
     const size_t token = (item.first_row + i) / group;
     const size_t head = item.head * group + (item.first_row + i) % group;
     std::copy_n(q + (token * n_heads + head) * dim, dim, rows + i * dim);
-    limits[i] = static_cast<int32_t>(before + token + 1);
+    const size_t position = layer.next_position() - n + token;
+    begins[i] = static_cast<uint32_t>(layer.FirstVisible(position));
+    ends[i] = static_cast<uint32_t>(position + 1);
   }
-  const QueryTile queries{rows, item.n_rows, dim, limits, scale.scale};
+  const QueryTile queries{rows, item.n_rows, dim, begins, ends, scale};
   const Partial partial{&max_[item.place], &sum_[item.place], &values_[item.place * dim]};
   std::byte* scratch = memory.data() + GatheredBytes(dim);
   if (n * group <= kFewQueryRows) {

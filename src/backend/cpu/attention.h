@@ -40,7 +40,7 @@ class Attention {
     size_t n_items;
   };
 
-  void PlanRuns(const HeadCache& head, size_t max_tokens);
+  void PlanRuns(const LayerCache& layer, const HeadCache& head, size_t n, size_t max_tokens);
   void Plan(size_t n, size_t group, const LayerCache& layer);
   void RunItem(const Item& item, const float* q, size_t n, size_t n_heads, const LayerCache& layer,
                const ScoreScale& scale, size_t thread);

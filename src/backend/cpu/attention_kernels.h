@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <span>
 
+#include "backend/backend.h"
 #include "base/dtype.h"
 #include "kv/kv_cache.h"
 
@@ -40,9 +41,14 @@ RowsView ViewOf(const SparseStore& rows);
 struct TokenRun {
   RowsView keys;
   RowsView values;
-  size_t first;
-  size_t count;
-  bool causal;  // the tail: a query sees only its tokens below a limit
+  size_t first = 0;
+  size_t count = 0;
+  // Which of them a query sees. All, unless the run is causal (the tail): then those before
+  // QueryTile::ends; or it is cut by a window: then those from QueryTile::begins on.
+  bool causal = false;
+  bool windowed = false;
+  size_t first_position = 0;            // of the store's token 0, if it has no gaps,
+  std::span<const uint32_t> positions{};  // else those of all its tokens, ascending
 };
 
 // Query rows that share a KV head, at most kMaxQueryRows.
@@ -50,9 +56,17 @@ struct QueryTile {
   const float* q;  // [n_rows, D]
   size_t n_rows;
   size_t head_dim;
-  const int32_t* limits;  // [n_rows] row r sees tokens [0, limits[r]) of the tail
-  float scale;
+  const uint32_t* begins;  // [n_rows] row r sees positions [begins[r], ends[r])
+  const uint32_t* ends;
+  ScoreScale scale;
 };
+
+// The tokens of a run that a query row sees, numbered as in the store; `first` <= `end`.
+struct VisibleTokens {
+  size_t first;
+  size_t end;
+};
+VisibleTokens Visible(const TokenRun& run, const QueryTile& queries, size_t row);
 
 // Scores that count as masked: below any real score, but finite, so that differences of two
 // of them are no NaN. A partial result of masked tokens only has this maximum; its weight beside

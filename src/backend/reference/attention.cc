@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "kv/packed_row.h"
 
@@ -66,11 +67,18 @@ void Scores(const float* q, const DroppedKeyStore& keys, size_t n, float* scores
   Scores(gathered.data(), keys.rows(), n, scores);
 }
 
-void Softmax(std::vector<float>& scores, float scale) {
+void Scale(float* scores, size_t n, const ScoreScale& scale) {
+  for (size_t t = 0; t < n; ++t) {
+    scores[t] *= scale.scale;
+    if (scale.softcap > 0) scores[t] = scale.softcap * std::tanh(scores[t] / scale.softcap);
+  }
+}
+
+void Softmax(std::vector<float>& scores) {
   const float largest = *std::max_element(scores.begin(), scores.end());
   float sum = 0;
   for (float& score : scores) {
-    score = std::exp(scale * (score - largest));
+    score = std::exp(score - largest);
     sum += score;
   }
   for (float& score : scores) score /= sum;
@@ -86,16 +94,29 @@ void AddWeightedValues(const float* weights, const Store& values, size_t n, size
   }
 }
 
-void AttendOne(const float* q, const HeadCache& head, size_t n_tail, float scale, float* out) {
-  std::vector<float> scores(head.size() - head.tail.size() + n_tail);
+void AttendOne(const float* q, const LayerCache& layer, const HeadCache& head, size_t position,
+               const ScoreScale& scale, float* out) {
+  const size_t tail_begins = layer.next_position() - head.tail.size();
+  const size_t n_tail = position + 1 - tail_begins;  // up to and including the query's own token
+  const size_t first_seen = layer.FirstVisible(position);
+
+  std::vector<float> scores(head.context_size() + n_tail);
+  // What the window has left behind are the first tokens of a store.
+  const auto hide = [](float* first, size_t n) {
+    std::fill_n(first, n, -std::numeric_limits<float>::infinity());
+  };
   float* next = scores.data();
   for (const SegmentPtr& segment : head.context) {
     std::visit([&](const auto& keys) { Scores(q, keys, segment->size(), next); }, segment->keys);
+    Scale(next, segment->size(), scale);
+    hide(next, segment->positions.CountBefore(first_seen));
     next += segment->size();
   }
   Scores(q, head.tail.keys, n_tail, next);
+  Scale(next, n_tail, scale);
+  if (first_seen > tail_begins) hide(next, first_seen - tail_begins);
 
-  Softmax(scores, scale);
+  Softmax(scores);
 
   const size_t dim = head.tail.values.dim();
   std::fill_n(out, dim, 0.0f);

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <vector>
 
+#include "backend/backend.h"
 #include "kv/kv_cache.h"
 
 namespace spark::reference {
@@ -15,11 +16,15 @@ void Scores(const float* q, const DenseStore& keys, size_t n, float* scores);
 void Scores(const float* q, const SparseStore& keys, size_t n, float* scores);
 void Scores(const float* q, const DroppedKeyStore& keys, size_t n, float* scores);
 
-// In place: scores become exp(scale * score) / Σ exp(scale * score).
-void Softmax(std::vector<float>& scores, float scale);
+// In place.
+void Scale(float* scores, size_t n, const ScoreScale& scale);
 
-// One query against one head's cache, the tail up to `n_tail` tokens. out: [head_dim]
-void AttendOne(const float* q, const HeadCache& head, size_t n_tail, float scale, float* out);
+// In place: scores become exp(score) / Σ exp(score).
+void Softmax(std::vector<float>& scores);
+
+// The query of the token at `position` against one head's cache. out: [head_dim]
+void AttendOne(const float* q, const LayerCache& layer, const HeadCache& head, size_t position,
+               const ScoreScale& scale, float* out);
 
 }  // namespace spark::reference
 

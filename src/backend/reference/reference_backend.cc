@@ -88,9 +88,9 @@ class ReferenceBackend : public Backend {
     for (size_t i = 0; i < n; ++i) {
       for (size_t h = 0; h < n_heads; ++h) {
         const HeadCache& head = layer.heads()[h / group];
-        const size_t n_tail = head.tail.size() - (n - 1 - i);  // up to and including token i itself
+        const size_t position = layer.next_position() - n + i;
         const size_t offset = (i * n_heads + h) * head_dim;
-        reference::AttendOne(q + offset, head, n_tail, scale.scale, out + offset);
+        reference::AttendOne(q + offset, layer, head, position, scale, out + offset);
       }
     }
   }
