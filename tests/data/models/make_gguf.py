@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes the tiny models of this folder as GGUF, the way llama.cpp's converter lays them out.
 
-    make_gguf.py OUT [NAME...]      writes OUT/NAME.gguf for the folders named, or for all
+    make_gguf.py OUT      writes OUT/NAME.gguf for every folder here, and llama once more in parts
 
 Needs the `gguf` package (pip install gguf). What makes a layout is in llama.cpp's conversion/*.py
 and src/models/*.cpp; the names of tensors come from the package. Three things are other than there:
@@ -12,8 +12,8 @@ bf16 tensors stay bf16 bit by bit.
 
 import json
 import math
-import os
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -149,32 +149,32 @@ def add_tensors(writer, config, tensors):
         writer.add_tensor(gguf_name, np.ascontiguousarray(values))
 
 
-def convert(folder, target):
+def convert(folder, out, name, **split):
     config = json.loads((folder / "config.json").read_text())
     tensors = read_safetensors(folder / "model.safetensors")
-    if config["tie_word_embeddings"]:
-        tensors.pop("lm_head.weight", None)
     bf16 = any(values.dtype == DTYPES["BF16"] for values in tensors.values())
-    temporary = target.with_suffix(f".{os.getpid()}.tmp")
-    writer = GGUFWriter(str(temporary), MODEL_ARCH_NAMES[ARCHS[config["model_type"]]])
-    add_metadata(writer, config, folder.name, bf16)
-    add_tensors(writer, config, tensors)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    temporary.rename(target)
+    with tempfile.TemporaryDirectory(dir=out) as temporary:
+        writer = GGUFWriter(f"{temporary}/{name}.gguf",
+                            MODEL_ARCH_NAMES[ARCHS[config["model_type"]]], **split)
+        add_metadata(writer, config, folder.name, bf16)
+        add_tensors(writer, config, tensors)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        for file in Path(temporary).iterdir():
+            file.rename(out / file.name)
 
 
 def main():
-    if len(sys.argv) < 2:
+    if len(sys.argv) != 2:
         sys.exit(__doc__)
     out = Path(sys.argv[1])
     out.mkdir(parents=True, exist_ok=True)
     here = Path(__file__).resolve().parent
-    names = sys.argv[2:] or sorted(path.parent.name for path in here.glob("*/config.json"))
-    for name in names:
-        convert(here / name, out / f"{name}.gguf")
+    for config in sorted(here.glob("*/config.json")):
+        convert(config.parent, out, config.parent.name)
+    convert(here / "llama", out, "llama-split", split_max_tensors=12, small_first_shard=True)
 
 
 if __name__ == "__main__":
