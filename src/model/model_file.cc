@@ -95,7 +95,7 @@ void ModelFile::LoadGguf() {
 }
 
 void ModelFile::LoadSafetensors(const std::string& path, MapMode mode) {
-  if (folder_.empty()) folder_ = ".";
+  if (folder_.empty()) folder_ = std::string(1, '.');  // "=" of a literal: GCC 12 warns
   const fs::path config = fs::path(folder_) / kConfig;
   if (!IsFile(config)) {
     throw Error("config.json is missing beside the weights", ErrorContext{.file = path_});
