@@ -61,7 +61,7 @@ class Model {
   std::optional<ChatFormat> chat_format() const;
 
   // 16 hexadecimal digits: the same for files with the same hyperparameters and weights, wherever
-  // they lie. Of every tensor only the ends are looked at.
+  // they lie and however many there are. Of every tensor only the ends are looked at.
   std::string fingerprint() const;
 
   // For the library's own layers.
