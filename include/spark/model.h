@@ -41,8 +41,9 @@ struct ModelInfo {
 // Immutable and cheap to share: sessions keep a reference to it. Movable.
 class Model {
  public:
-  // `path`: a .gguf, a .safetensors beside its config.json, or a folder with config.json and
-  // model.safetensors. Throws Error (one line: file, offset, field, found, allowed).
+  // `path`: a .gguf (of a split model any part: the others lie beside it), a .safetensors beside
+  // its config.json, or a folder with config.json and model.safetensors or
+  // model.safetensors.index.json. Throws Error (one line: file, offset, field, found, allowed).
   static Model Load(const std::string& path, const ModelOptions& options = {});
 
   // The small model that is part of the library (data/spark-tiny.gguf).
@@ -62,7 +63,7 @@ class Model {
   std::optional<ChatFormat> chat_format() const;
 
   // 16 hexadecimal digits: the same for files with the same hyperparameters and weights, wherever
-  // they lie. Of every tensor only the ends are looked at.
+  // they lie and however many there are. Of every tensor only the ends are looked at.
   std::string fingerprint() const;
 
   // For the library's own layers.

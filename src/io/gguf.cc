@@ -119,20 +119,10 @@ uint64_t TensorBytes(const ByteReader& reader, const StoredTensor& tensor, uint6
 
 }  // namespace
 
-GgufFile GgufFile::Open(const std::string& path, MapMode mode) {
+GgufFile GgufFile::OpenPart(const std::string& path, MapMode mode) {
   GgufFile file;
-  file.mapped_ = MappedFile::Open(path, mode);
   file.name_ = path;
-  file.bytes_ = file.mapped_->bytes();
-  file.Parse();
-  return file;
-}
-
-GgufFile GgufFile::FromMemory(std::span<const std::byte> bytes, std::string name) {
-  GgufFile file;
-  file.name_ = std::move(name);
-  file.bytes_ = bytes;
-  file.Parse();
+  file.Parse(file.mapped_.emplace_back(MappedFile::Open(path, mode)).bytes());
   return file;
 }
 
@@ -141,8 +131,9 @@ const StoredTensor* GgufFile::Find(std::string_view name) const {
   return found == index_.end() ? nullptr : &tensors_[found->second];
 }
 
-void GgufFile::Parse() {
-  ByteReader reader(bytes_, name_);
+void GgufFile::Parse(std::span<const std::byte> bytes) {
+  file_bytes_ = bytes.size();
+  ByteReader reader(bytes, name_);
   ReadMagic(reader);
   version_ = ReadVersion(reader);
   const uint64_t count_offset = reader.offset();
@@ -184,6 +175,7 @@ void GgufFile::PlaceTensors(ByteReader& reader, uint64_t alignment,
   reader.Skip((alignment - reader.offset() % alignment) % alignment, "padding before the data");
   const uint64_t data_start = reader.offset();
   const uint64_t data_bytes = reader.remaining();
+  const std::byte* data = reader.Skip(0, "data");
 
   for (size_t i = 0; i < offsets.size(); ++i) {
     StoredTensor& tensor = tensors_[i];
@@ -199,7 +191,7 @@ void GgufFile::PlaceTensors(ByteReader& reader, uint64_t alignment,
                   fmt::format("{} bytes at offset {} in the data", tensor.bytes, offsets[i]),
                   fmt::format("{} bytes of data", data_bytes));
     }
-    tensor.data = bytes_.data() + data_start + offsets[i];
+    tensor.data = data + offsets[i];
   }
 
   std::vector<size_t> order(offsets.size());

@@ -7,12 +7,12 @@
 #include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <utility>
 
 #include "backend/dequantize.h"
 #include "io/byte_reader.h"
 #include "io/json.h"
+#include "io/safetensors_index.h"
 #include "model/config_load.h"
 #include "model/weights_load.h"
 #include "spark/error.h"
@@ -36,36 +36,21 @@ bool BeginsWithGguf(const std::string& path) {
   return file.bytes().size() >= 4 && std::memcmp(file.bytes().data(), "GGUF", 4) == 0;
 }
 
-// The files that an index names, which lie beside it: {"weight_map": {TENSOR: FILE, …}, …}.
-std::vector<std::string> ReadIndex(const std::string& path) {
-  const nlohmann::json index = ParseJsonFile(path);
-  const auto map = index.is_object() ? index.find("weight_map") : index.end();
-  if (map == index.end() || !map->is_object() || map->empty()) {
-    throw Error("missing or not an object", ErrorContext{.file = path, .field = "weight_map"});
-  }
-  std::set<std::string> names;
-  for (const auto& [tensor, name] : map->items()) {
-    // A file name and no path: an index must not reach outside its folder.
-    if (!name.is_string() || name.get<std::string>().find_first_of("/\\") != std::string::npos ||
-        !name.get<std::string>().ends_with(".safetensors")) {
-      throw Error("not the name of a .safetensors file",
-                  ErrorContext{.file = path, .field = "weight_map", .found = Quoted(name.dump())});
-    }
-    names.insert(name.get<std::string>());
-  }
-  std::vector<std::string> files;
-  files.reserve(names.size());
-  for (const std::string& name : names)
-    files.push_back((fs::path(path).parent_path() / name).string());
+// The file itself, or all that an index names.
+std::vector<SafetensorsFile> OpenSafetensors(const std::string& path, MapMode mode) {
+  if (path.ends_with(".index.json")) return SafetensorsIndex::Read(path).OpenShards(mode);
+  std::vector<SafetensorsFile> files;
+  files.push_back(SafetensorsFile::Open(path, mode));
   return files;
 }
 
-std::vector<std::string> FilesInFolder(const fs::path& folder) {
+std::string WeightsInFolder(const fs::path& folder) {
   if (!IsFile(folder / kConfig)) {
     throw Error("no config.json in this folder", ErrorContext{.file = folder.string()});
   }
-  if (IsFile(folder / kSingle)) return {(folder / kSingle).string()};
-  if (IsFile(folder / kIndex)) return ReadIndex((folder / kIndex).string());
+  for (const char* name : {kSingle, kIndex}) {
+    if (IsFile(folder / name)) return (folder / name).string();
+  }
   throw Error(fmt::format("neither {} nor {} in this folder", kSingle, kIndex),
               ErrorContext{.file = folder.string()});
 }
@@ -78,16 +63,13 @@ ModelFile ModelFile::Open(const std::string& path, MapMode mode) {
   std::error_code ignored;
   if (fs::is_directory(path, ignored)) {
     file.folder_ = path;
-    file.LoadSafetensors(FilesInFolder(path), mode);
+    file.LoadSafetensors(WeightsInFolder(path), mode);
   } else if (BeginsWithGguf(path) || path.ends_with(".gguf")) {
     file.gguf_ = GgufFile::Open(path, mode);
     file.LoadGguf();
-  } else if (path.ends_with(".safetensors")) {
+  } else if (path.ends_with(".safetensors") || path.ends_with(".index.json")) {
     file.folder_ = fs::path(path).parent_path().string();
-    file.LoadSafetensors({path}, mode);
-  } else if (path.ends_with(".index.json")) {
-    file.folder_ = fs::path(path).parent_path().string();
-    file.LoadSafetensors(ReadIndex(path), mode);
+    file.LoadSafetensors(path, mode);
   } else {
     throw Error("not a model", ErrorContext{.file = path,
                                             .allowed = "a GGUF file, a .safetensors file, its "
@@ -112,8 +94,8 @@ void ModelFile::LoadGguf() {
   Summarise();
 }
 
-void ModelFile::LoadSafetensors(const std::vector<std::string>& files, MapMode mode) {
-  if (folder_.empty()) folder_ = ".";
+void ModelFile::LoadSafetensors(const std::string& path, MapMode mode) {
+  if (folder_.empty()) folder_ = std::string(1, '.');  // "=" of a literal: GCC 12 warns
   const fs::path config = fs::path(folder_) / kConfig;
   if (!IsFile(config)) {
     throw Error("config.json is missing beside the weights", ErrorContext{.file = path_});
@@ -122,19 +104,14 @@ void ModelFile::LoadSafetensors(const std::vector<std::string>& files, MapMode m
       ConfigFromHuggingFace(ParseJsonFile(config.string()), config.string());
   config_ = parsed.model;
 
-  std::set<std::string_view> names;
-  safetensors_.reserve(files.size());
-  for (const std::string& path : files) {
-    const SafetensorsFile& file = safetensors_.emplace_back(SafetensorsFile::Open(path, mode));
+  safetensors_ = OpenSafetensors(path, mode);
+  for (const SafetensorsFile& file : safetensors_) {
     file_bytes_ += file.file_bytes();
-    for (const auto& [name, tensor] : file.tensors()) {
-      if (!names.insert(name).second) {
-        throw Error("tensor is in another file too",
-                    ErrorContext{.file = path, .field = "tensor " + Quoted(name)});
-      }
-      tensors_.push_back(file.AsWeight(tensor));
-    }
+    for (const auto& [name, tensor] : file.tensors()) tensors_.push_back(file.AsWeight(tensor));
   }
+  // One order, however many files there are: Fingerprint() takes the tensors as they come.
+  std::sort(tensors_.begin(), tensors_.end(),
+            [](const StoredTensor& a, const StoredTensor& b) { return a.name < b.name; });
   weights_ = LoadWeights(config_, tensors_, TensorNames::kHuggingFace,
                          parsed.tied_embeddings ? TiedOutput::kYes : TiedOutput::kNo, path_);
   Summarise();

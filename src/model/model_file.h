@@ -21,9 +21,10 @@ namespace spark {
 // Move-only; weights() stays valid when it is moved.
 class ModelFile {
  public:
-  // `path` is a GGUF file (known by its first bytes), a .safetensors file with config.json beside
-  // it, a `….safetensors.index.json` that lists several, or a folder that holds config.json and one
-  // of the last two. Throws Error if any part is missing or wrong.
+  // `path` is a GGUF file (known by its first bytes; of a split one any part), a .safetensors file
+  // with config.json beside it, a `….safetensors.index.json` that lists several, or a folder that
+  // holds config.json and model.safetensors or model.safetensors.index.json. Throws Error if any
+  // part is missing or wrong.
   static ModelFile Open(const std::string& path, MapMode mode = MapMode::kMmap);
 
   // GGUF bytes that outlive the object; `name` stands for the path in messages.
@@ -51,7 +52,7 @@ class ModelFile {
  private:
   ModelFile() = default;
   void LoadGguf();
-  void LoadSafetensors(const std::vector<std::string>& files, MapMode mode);
+  void LoadSafetensors(const std::string& path, MapMode mode);
   void Summarise();
 
   std::string path_;

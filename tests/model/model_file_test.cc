@@ -1,13 +1,18 @@
 #include "model/model_file.h"
 
+#include <fmt/format.h>
+
 #include <catch2/catch_test_macros.hpp>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 #include <limits>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
 
+#include "model/fingerprint.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/tiny_llama.h"
@@ -93,12 +98,13 @@ TEST_CASE("model file: missing pieces of a folder", "[model_file]") {
   ExpectError([&] { ModelFile::Open(dir.path().string()); }, {"config.json", "invalid JSON"});
 }
 
-// Writes tensors of the tiny model whose names do (or do not) begin with `prefix` to a file.
-void WriteShard(const std::string& path, const std::string& prefix, bool matching) {
+// The tiny model with every `step`-th tensor, from `first` on, in a file of its own.
+void WriteShard(const std::string& path, size_t first, size_t step) {
   const SafetensorsFile whole = SafetensorsFile::Open(kModels + "llama/model.safetensors");
   std::vector<SafetensorsWriter::Entry> layout;
+  size_t i = 0;
   for (const auto& [name, tensor] : whole.tensors()) {
-    if (name.starts_with(prefix) == matching) layout.push_back({name, tensor.type, tensor.shape});
+    if (i++ % step == first) layout.push_back({name, tensor.type, tensor.shape});
   }
   SafetensorsWriter writer(path, layout);
   for (const auto& entry : layout) {
@@ -108,29 +114,84 @@ void WriteShard(const std::string& path, const std::string& prefix, bool matchin
   writer.Finish();
 }
 
-TEST_CASE("model file: weights in several files", "[model_file]") {
+TEST_CASE("model file: weights in several .safetensors files", "[model_file]") {
   const TempDir dir;
   fs::copy(kModels + "llama/config.json", dir / "config.json");
-  WriteShard(dir / "1.safetensors", "model.layers.1.", true);
-  WriteShard(dir / "2.safetensors", "model.layers.1.", false);
+  nlohmann::json map;
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < 3; ++i) {
+    const std::string name = "model-" + std::to_string(i) + ".safetensors";
+    WriteShard(dir / name, i, 3);
+    bytes += fs::file_size(dir / name);
+    const SafetensorsFile shard = SafetensorsFile::Open(dir / name);
+    for (const auto& [tensor, data] : shard.tensors()) map[tensor] = name;
+  }
   const std::string index =
       dir.Write("model.safetensors.index.json",
-                R"({"metadata": {}, "weight_map": {"a": "1.safetensors", "b": "2.safetensors"}})");
+                nlohmann::json{{"metadata", {{"total_size", 1}}}, {"weight_map", map}}.dump());
   const ModelFile whole = ModelFile::Open(kModels + "llama");
   for (const std::string& path : {dir.path().string(), index}) {
     const ModelFile file = ModelFile::Open(path);
     CHECK(file.parameters() == whole.parameters());
+    CHECK(file.file_bytes() == bytes);
+    CHECK(file.quantization() == "f32");
+    CHECK(Fingerprint(file) == Fingerprint(whole));
     CHECK(std::memcmp(file.weights().layers[1].wq.data, whole.weights().layers[1].wq.data,
                       64 * 64 * 4) == 0);
+    CHECK_NOTHROW(file.ValidateFinite());
   }
-  WriteShard(dir / "1.safetensors", "model.", true);
-  ExpectError([&] { ModelFile::Open(index); }, {"2.safetensors", "in another file too"});
-  for (const std::string_view bad :
-       {R"({"weight_map": {"a": "../1.safetensors"}})", R"({"weight_map": {"a": "passwd"}})",
-        R"({"weight_map": {"a": 3}})", R"({"weight_map": {}})", R"({})", R"([])"}) {
-    dir.Write("model.safetensors.index.json", bad);
-    ExpectError([&] { ModelFile::Open(index); }, {"weight_map"});
+  fs::remove(dir / "model-1.safetensors");
+  ExpectError([&] { ModelFile::Open(dir.path().string()); }, {"model-1.safetensors", "missing"});
+}
+
+// The tiny model in three parts, the first without tensors; `change` may spoil the writers.
+void WriteParts(const TempDir& dir, const std::function<void(std::vector<GgufWriter>&)>& change) {
+  GgufWriter whole = MakeTinyLlama();
+  std::vector<GgufWriter> parts(3);
+  parts[0].pairs = whole.pairs;
+  for (size_t i = 0; i < whole.tensors.size(); ++i) {
+    parts[i < 7 ? 1 : 2].tensors.push_back(whole.tensors[i]);
   }
+  for (uint32_t i = 0; i < 3; ++i) {
+    parts[i].SetU32("split.no", i);
+    parts[i].SetU32("split.count", 3);
+    parts[i].SetI32("split.tensors.count", static_cast<int32_t>(whole.tensors.size()));
+  }
+  if (change) change(parts);
+  for (size_t i = 0; i < 3; ++i) {
+    dir.Write(fmt::format("tiny-{:05}-of-00003.gguf", i + 1), parts[i].ToBytes());
+  }
+}
+
+TEST_CASE("model file: a split GGUF is the model it was split from", "[model_file]") {
+  const TempDir dir;
+  WriteParts(dir, nullptr);
+  const Bytes bytes = MakeTinyLlama().ToBytes();
+  const ModelFile whole = ModelFile::FromMemory(bytes, "whole");
+  uint64_t total = 0;
+  for (const auto& part : fs::directory_iterator(dir.path())) total += part.file_size();
+  for (const char* name : {"tiny-00001-of-00003.gguf", "tiny-00003-of-00003.gguf"}) {
+    for (const MapMode mode : {MapMode::kMmap, MapMode::kRead}) {
+      ModelFile opened = ModelFile::Open(dir / name, mode);
+      const ModelFile file = std::move(opened);
+      CHECK(file.path() == dir / name);
+      CHECK(file.config().n_layers == 2);
+      CHECK(file.parameters() == whole.parameters());
+      CHECK(file.file_bytes() == total);
+      CHECK(file.quantization() == "f32");
+      CHECK(Fingerprint(file) == Fingerprint(whole));
+      CHECK(std::memcmp(file.weights().layers[1].wq.data, whole.weights().layers[1].wq.data,
+                        32 * 32 * 4) == 0);
+      CHECK_NOTHROW(file.ValidateFinite());
+    }
+  }
+  WriteParts(dir, [](std::vector<GgufWriter>& parts) {
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    std::memcpy(&parts[2].At("output_norm.weight").data[4], &nan, 4);
+  });
+  const ModelFile spoilt = ModelFile::Open(dir / "tiny-00001-of-00003.gguf");
+  ExpectError([&] { spoilt.ValidateFinite(); }, {"output_norm.weight", "column 1"});
+  CHECK(Fingerprint(spoilt) != Fingerprint(whole));
 }
 
 TEST_CASE("model file: the label is the type of most matrix bytes", "[model_file]") {
