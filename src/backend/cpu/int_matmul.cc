@@ -199,7 +199,7 @@ void PanelProduct(const UnpackedRows& w, size_t n_rows, const IntPanels& x, floa
 
 void DotRowsKernel(DType type, const UnpackedRows& w, size_t n_rows, const QuantizedRow& x,
                    float* out) {
-  if (type == DType::kQ8_0) {
+  if (HasWideBytes(type)) {
     DotRows<Bytes::kWide, 32>(w, n_rows, x, out);
   } else if (w.group == 16) {
     DotRows<Bytes::kSmall, 16>(w, n_rows, x, out);
@@ -210,7 +210,7 @@ void DotRowsKernel(DType type, const UnpackedRows& w, size_t n_rows, const Quant
 
 void PanelProductKernel(DType type, const UnpackedRows& w, size_t n_rows, const IntPanels& x,
                         float* out, size_t out_stride) {
-  if (type == DType::kQ8_0) {
+  if (HasWideBytes(type)) {
     PanelProduct<Bytes::kWide>(w, n_rows, x, out, out_stride);
   } else {
     PanelProduct<Bytes::kSmall>(w, n_rows, x, out, out_stride);
