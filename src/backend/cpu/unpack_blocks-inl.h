@@ -27,10 +27,11 @@ HWY_INLINE float HalfAt(const uint8_t* p) {
   return hn::GetLane(LoadFloats(df, reinterpret_cast<const hwy::float16_t*>(p)));
 }
 
-// Calls body(i) for every vector of bytes in [0, n), n a multiple of 16.
-template <class Body>
-HWY_INLINE void ForBytes(size_t n, const Body& body) {
-  for (size_t i = 0; i < n; i += hn::Lanes(ByteTag())) body(i);
+// Calls body(d, i) for every vector of bytes in [0, kBytes), a power of two; d is its tag.
+template <size_t kBytes, class Body>
+HWY_INLINE void ForBytes(const Body& body) {
+  const hn::CappedTag<uint8_t, kBytes> d;
+  for (size_t i = 0; i < kBytes; i += hn::Lanes(d)) body(d, i);
 }
 
 // 16 where bit i, i+1, … of `bits` is set, else 0, as bytes.
@@ -45,9 +46,8 @@ HWY_INLINE ByteVec FifthBits(const uint8_t* bits, size_t i) {
 
 // A block of 32 4-bit elements: byte i holds element i in its low and i + 16 in its high half.
 HWY_INLINE void UnpackNibbles(const uint8_t* in, uint8_t* q) {
-  ForBytes(16, [&](size_t i) HWY_ATTR {
-    const ByteTag d;
-    const ByteVec both = hn::LoadU(d, in + i);
+  ForBytes<16>([&](auto d, size_t i) HWY_ATTR {
+    const auto both = hn::LoadU(d, in + i);
     hn::StoreU(hn::And(both, hn::Set(d, uint8_t{15})), d, q + i);
     hn::StoreU(hn::ShiftRight<4>(both), d, q + 16 + i);
   });
@@ -55,8 +55,7 @@ HWY_INLINE void UnpackNibbles(const uint8_t* in, uint8_t* q) {
 
 // The same with places in kIQ4Values: byte + 128 of each.
 HWY_INLINE void UnpackIQ4(const uint8_t* in, uint8_t* q) {
-  ForBytes(16, [&](size_t i) HWY_ATTR {
-    const ByteTag d;
+  ForBytes<16>([&](auto d, size_t i) HWY_ATTR {
 #if HWY_TARGET == HWY_SCALAR
     const auto value = [&](int place) HWY_ATTR {
       return hn::Set(d, static_cast<uint8_t>(kIQ4Values[static_cast<size_t>(place)] + 128));
@@ -64,28 +63,27 @@ HWY_INLINE void UnpackIQ4(const uint8_t* in, uint8_t* q) {
     hn::StoreU(value(in[i] & 15), d, q + i);
     hn::StoreU(value(in[i] >> 4), d, q + 16 + i);
 #else
-    const ByteVec table = hn::Xor(
-        hn::LoadU(d, reinterpret_cast<const uint8_t*>(kIQ4Values.data())), hn::Set(d, uint8_t{128}));
-    const ByteVec both = hn::LoadU(d, in + i);
+    const auto table = hn::Xor(hn::LoadU(d, reinterpret_cast<const uint8_t*>(kIQ4Values.data())),
+                               hn::Set(d, uint8_t{128}));
+    const auto both = hn::LoadU(d, in + i);
     hn::StoreU(hn::TableLookupBytes(table, hn::And(both, hn::Set(d, uint8_t{15}))), d, q + i);
     hn::StoreU(hn::TableLookupBytes(table, hn::ShiftRight<4>(both)), d, q + 16 + i);
 #endif
   });
 }
 
-// n signed bytes, plus 128.
-HWY_INLINE void FlipSigns(const uint8_t* in, size_t n, uint8_t* q) {
-  ForBytes(n, [&](size_t i) HWY_ATTR {
-    const ByteTag d;
+// Signed bytes, plus 128.
+template <size_t kBytes>
+HWY_INLINE void FlipSigns(const uint8_t* in, uint8_t* q) {
+  ForBytes<kBytes>([&](auto d, size_t i) HWY_ATTR {
     hn::StoreU(hn::Xor(hn::LoadU(d, in + i), hn::Set(d, uint8_t{128})), d, q + i);
   });
 }
 
 HWY_INLINE void UnpackFiveBits(const uint8_t* high, const uint8_t* in, uint8_t* q) {
-  ForBytes(16, [&](size_t i) HWY_ATTR {
-    const ByteTag d;
-    const ByteVec both = hn::LoadU(d, in + i);
-    const ByteVec lower = hn::And(both, hn::Set(d, uint8_t{15}));
+  ForBytes<16>([&](auto d, size_t i) HWY_ATTR {
+    const auto both = hn::LoadU(d, in + i);
+    const auto lower = hn::And(both, hn::Set(d, uint8_t{15}));
     hn::StoreU(hn::Or(lower, FifthBits(high, i)), d, q + i);
     hn::StoreU(hn::Or(hn::ShiftRight<4>(both), FifthBits(high, 16 + i)), d, q + 16 + i);
   });
@@ -96,7 +94,7 @@ HWY_INLINE void UnpackFiveBits(const uint8_t* high, const uint8_t* in, uint8_t* 
 HWY_INLINE void UnpackQ8_0(const uint8_t* in, uint8_t* q, float* scale, float* offset) {
   *scale = HalfAt(in);
   *offset = -128.0f * *scale;
-  FlipSigns(in + 2, 32, q);
+  FlipSigns<32>(in + 2, q);
 }
 
 // q8_K: f32 scale, 256 × i8, then sums that the products here do not need.
@@ -105,7 +103,7 @@ HWY_INLINE void UnpackQ8_K(const uint8_t* in, uint8_t* q, float* scale, float* o
   std::memcpy(&d, in, sizeof(d));
   std::fill_n(scale, 8, d);
   std::fill_n(offset, 8, -128.0f * d);
-  FlipSigns(in + 4, 256, q);
+  FlipSigns<256>(in + 4, q);
 }
 
 HWY_INLINE void UnpackQ4_0(const uint8_t* in, uint8_t* q, float* scale, float* offset) {
@@ -152,13 +150,19 @@ HWY_INLINE void UnpackQ4_K(const uint8_t* in, uint8_t* q, float* scale, float* o
   UnpackScalesK(in, scale, offset);
   const uint8_t* nibbles = in + 16;
   for (size_t j = 0; j < 4; ++j, nibbles += 32, q += 64) {
-    ForBytes(32, [&](size_t i) HWY_ATTR {
-      const ByteTag d;
-      const ByteVec both = hn::LoadU(d, nibbles + i);
+    ForBytes<32>([&](auto d, size_t i) HWY_ATTR {
+      const auto both = hn::LoadU(d, nibbles + i);
       hn::StoreU(hn::And(both, hn::Set(d, uint8_t{15})), d, q + i);
       hn::StoreU(hn::ShiftRight<4>(both), d, q + 32 + i);
     });
   }
+}
+
+// `value` where bit `bit` of a byte is set, else 0.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V BitTo(D d, V bytes, size_t bit, uint8_t value) {
+  const V set = hn::Set(d, static_cast<uint8_t>(1u << bit));
+  return hn::IfThenElseZero(hn::TestBit(bytes, set), hn::Set(d, value));
 }
 
 // The same, and bit g of `high[i]` is the fifth bit of element i of group g.
@@ -167,13 +171,11 @@ HWY_INLINE void UnpackQ5_K(const uint8_t* in, uint8_t* q, float* scale, float* o
   const uint8_t* high = in + 16;
   const uint8_t* nibbles = in + 48;
   for (size_t j = 0; j < 4; ++j, nibbles += 32, q += 64) {
-    ForBytes(32, [&](size_t i) HWY_ATTR {
-      const ByteTag d;
-      const ByteVec one = hn::Set(d, uint8_t{1});
-      const ByteVec both = hn::LoadU(d, nibbles + i);
-      const ByteVec bits = hn::ShiftRightSame(hn::LoadU(d, high + i), static_cast<int>(2 * j));
-      const ByteVec even = hn::ShiftLeft<4>(hn::And(bits, one));
-      const ByteVec odd = hn::ShiftLeft<4>(hn::And(hn::ShiftRight<1>(bits), one));
+    ForBytes<32>([&](auto d, size_t i) HWY_ATTR {
+      const auto both = hn::LoadU(d, nibbles + i);
+      const auto bits = hn::LoadU(d, high + i);
+      const auto even = BitTo(d, bits, 2 * j, 16);
+      const auto odd = BitTo(d, bits, 2 * j + 1, 16);
       hn::StoreU(hn::Or(hn::And(both, hn::Set(d, uint8_t{15})), even), d, q + i);
       hn::StoreU(hn::Or(hn::ShiftRight<4>(both), odd), d, q + 32 + i);
     });
@@ -192,16 +194,15 @@ HWY_INLINE void UnpackQ6_K(const uint8_t* in, uint8_t* q, float* scale, float* o
   const uint8_t* low = in;
   const uint8_t* high = in + 128;
   for (size_t half = 0; half < 2; ++half, low += 64, high += 32, q += 128) {
-    ForBytes(32, [&](size_t i) HWY_ATTR {
-      const ByteTag d;
-      const ByteVec nibble = hn::Set(d, uint8_t{15});
-      const ByteVec top = hn::Set(d, uint8_t{48});
-      const ByteVec a = hn::LoadU(d, low + i);
-      const ByteVec b = hn::LoadU(d, low + 32 + i);
-      const ByteVec h = hn::LoadU(d, high + i);
-      const ByteVec h0 = hn::And(hn::ShiftLeft<4>(h), top);
-      const ByteVec h1 = hn::And(hn::ShiftLeft<2>(h), top);
-      const ByteVec h3 = hn::And(hn::ShiftRight<2>(h), top);
+    ForBytes<32>([&](auto d, size_t i) HWY_ATTR {
+      const auto nibble = hn::Set(d, uint8_t{15});
+      const auto top = hn::Set(d, uint8_t{48});
+      const auto a = hn::LoadU(d, low + i);
+      const auto b = hn::LoadU(d, low + 32 + i);
+      const auto h = hn::LoadU(d, high + i);
+      const auto h0 = hn::And(hn::ShiftLeft<4>(h), top);
+      const auto h1 = hn::And(hn::ShiftLeft<2>(h), top);
+      const auto h3 = hn::And(hn::ShiftRight<2>(h), top);
       hn::StoreU(hn::Or(hn::And(a, nibble), h0), d, q + i);
       hn::StoreU(hn::Or(hn::And(b, nibble), h1), d, q + 32 + i);
       hn::StoreU(hn::Or(hn::ShiftRight<4>(a), hn::And(h, top)), d, q + 64 + i);
@@ -211,20 +212,20 @@ HWY_INLINE void UnpackQ6_K(const uint8_t* in, uint8_t* q, float* scale, float* o
 }
 
 // 256 2-bit elements: in each half of 128, elements i, i + 32, i + 64, i + 96 (i < 32) in byte i.
-// add_bits(q, j, i) may add bits to a vector of elements from 32 j + i on.
+// add_bits(d, q, j, i) may add bits to a vector of elements from 32 j + i on.
 template <class AddBits>
 HWY_INLINE void UnpackTwoBits(const uint8_t* in, uint8_t* q, const AddBits& add_bits) {
-  for (size_t half = 0; half < 2; ++half) {
-    for (size_t r = 0; r < 4; ++r) {
-      const size_t j = 4 * half + r;
-      ForBytes(32, [&](size_t i) HWY_ATTR {
-        const ByteTag d;
-        const ByteVec four = hn::LoadU(d, in + 32 * half + i);
-        const ByteVec two =
-            hn::And(hn::ShiftRightSame(four, static_cast<int>(2 * r)), hn::Set(d, uint8_t{3}));
-        hn::StoreU(add_bits(two, j, i), d, q + 32 * j + i);
-      });
-    }
+  for (size_t half = 0; half < 2; ++half, in += 32, q += 128) {
+    ForBytes<32>([&](auto d, size_t i) HWY_ATTR {
+      const auto three = hn::Set(d, uint8_t{3});
+      const auto four = hn::LoadU(d, in + i);
+      const auto q1 = hn::And(hn::ShiftRight<2>(four), three);
+      const auto q2 = hn::And(hn::ShiftRight<4>(four), three);
+      hn::StoreU(add_bits(d, hn::And(four, three), 4 * half, i), d, q + i);
+      hn::StoreU(add_bits(d, q1, 4 * half + 1, i), d, q + 32 + i);
+      hn::StoreU(add_bits(d, q2, 4 * half + 2, i), d, q + 64 + i);
+      hn::StoreU(add_bits(d, hn::ShiftRight<6>(four), 4 * half + 3, i), d, q + 96 + i);
+    });
   }
 }
 
@@ -236,7 +237,7 @@ HWY_INLINE void UnpackQ2_K(const uint8_t* in, uint8_t* q, float* scale, float* o
     scale[g] = d_all * static_cast<float>(in[g] & 15);
     offset[g] = minimum * static_cast<float>(in[g] >> 4);
   }
-  UnpackTwoBits(in + 16, q, [](ByteVec two, size_t, size_t) HWY_ATTR { return two; });
+  UnpackTwoBits(in + 16, q, [](auto, auto two, size_t, size_t) HWY_ATTR { return two; });
 }
 
 // Bit j of high[i] is the third bit of element 32 j + i. Of the 16 6-bit scales, the low four bits
@@ -251,10 +252,8 @@ HWY_INLINE void UnpackQ3_K(const uint8_t* in, uint8_t* q, float* scale, float* o
     scale[g] = d_all * static_cast<float>((low | high << 4) - 32);
     offset[g] = -4.0f * scale[g];
   }
-  UnpackTwoBits(in + 32, q, [&](ByteVec two, size_t j, size_t i) HWY_ATTR {
-    const ByteTag d;
-    const ByteVec bits = hn::ShiftRightSame(hn::LoadU(d, in + i), static_cast<int>(j));
-    return hn::Or(two, hn::ShiftLeft<2>(hn::And(bits, hn::Set(d, uint8_t{1}))));
+  UnpackTwoBits(in + 32, q, [&](auto d, auto two, size_t j, size_t i) HWY_ATTR {
+    return hn::Or(two, BitTo(d, hn::LoadU(d, in + i), j, 4));
   });
 }
 
