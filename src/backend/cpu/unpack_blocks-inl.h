@@ -130,19 +130,37 @@ HWY_INLINE void UnpackQ5_1(const uint8_t* in, uint8_t* q, float* scale, float* o
   UnpackFiveBits(in + 4, in + 8, q);
 }
 
+// out[i] = d (bytes[i] - zero) for i < kN, a power of two.
+template <size_t kN, class Byte>
+HWY_INLINE void ScaleBytes(const Byte* bytes, int zero, float d, float* out) {
+  const hn::CappedTag<float, kN> df;
+  const hn::RebindToSigned<decltype(df)> di;
+  const hn::Rebind<Byte, decltype(df)> d8;
+  for (size_t i = 0; i < kN; i += hn::Lanes(df)) {
+    const auto n = hn::Sub(hn::PromoteTo(di, hn::LoadU(d8, bytes + i)), hn::Set(di, zero));
+    hn::StoreU(hn::Mul(hn::ConvertTo(df, n), hn::Set(df, d)), df, out + i);
+  }
+}
+
+// Four bytes at a time: from bit kShift of each byte, `kBits` bits.
+template <int kShift, int kBits>
+HWY_INLINE uint32_t BitsOf4(uint32_t bytes) {
+  return (bytes >> kShift) & (((1u << kBits) - 1) * 0x01010101u);
+}
+
 // Eight 6-bit scales and eight 6-bit minima in 12 bytes: those of groups 0..3 in the low bits of
 // bytes 0..3 and 4..7; those of groups 4..7 in the nibbles of bytes 8..11, their top two bits in
 // the top bits of bytes 0..3 and 4..7.
 HWY_INLINE void UnpackScalesK(const uint8_t* block, float* scale, float* offset) {
-  const float d = HalfAt(block);
-  const float minimum = -HalfAt(block + 2);
-  const uint8_t* s = block + 4;
-  for (size_t g = 0; g < 4; ++g) {
-    scale[g] = d * static_cast<float>(s[g] & 63);
-    offset[g] = minimum * static_cast<float>(s[g + 4] & 63);
-    scale[g + 4] = d * static_cast<float>((s[g + 8] & 15) | ((s[g] >> 6) << 4));
-    offset[g + 4] = minimum * static_cast<float>((s[g + 8] >> 4) | ((s[g + 4] >> 6) << 4));
-  }
+  uint32_t s[3];
+  std::memcpy(s, block + 4, sizeof(s));
+  const uint32_t words[4] = {
+      BitsOf4<0, 6>(s[0]), BitsOf4<0, 4>(s[2]) | BitsOf4<6, 2>(s[0]) << 4,   // scales
+      BitsOf4<0, 6>(s[1]), BitsOf4<4, 4>(s[2]) | BitsOf4<6, 2>(s[1]) << 4};  // minima
+  uint8_t bytes[16];
+  std::memcpy(bytes, words, sizeof(bytes));
+  ScaleBytes<8>(bytes, 0, HalfAt(block), scale);
+  ScaleBytes<8>(bytes + 8, 0, -HalfAt(block + 2), offset);
 }
 
 // 256 elements; bytes 32 j … 32 j + 31 hold those of group 2 j and, in the high halves, 2 j + 1.
@@ -187,10 +205,9 @@ HWY_INLINE void UnpackQ5_K(const uint8_t* in, uint8_t* q, float* scale, float* o
 // `high`.
 HWY_INLINE void UnpackQ6_K(const uint8_t* in, uint8_t* q, float* scale, float* offset) {
   const float d_all = HalfAt(in + 208);
-  for (size_t g = 0; g < 16; ++g) {
-    scale[g] = d_all * static_cast<float>(static_cast<int8_t>(in[192 + g]));
-    offset[g] = -32.0f * scale[g];
-  }
+  const auto* scales = reinterpret_cast<const int8_t*>(in + 192);
+  ScaleBytes<16>(scales, 0, d_all, scale);
+  ScaleBytes<16>(scales, 0, -32.0f * d_all, offset);
   const uint8_t* low = in;
   const uint8_t* high = in + 128;
   for (size_t half = 0; half < 2; ++half, low += 64, high += 32, q += 128) {
@@ -231,12 +248,14 @@ HWY_INLINE void UnpackTwoBits(const uint8_t* in, uint8_t* q, const AddBits& add_
 
 // Scales and minima of 4 bits, a pair a byte.
 HWY_INLINE void UnpackQ2_K(const uint8_t* in, uint8_t* q, float* scale, float* offset) {
-  const float d_all = HalfAt(in + 80);
-  const float minimum = -HalfAt(in + 82);
-  for (size_t g = 0; g < 16; ++g) {
-    scale[g] = d_all * static_cast<float>(in[g] & 15);
-    offset[g] = minimum * static_cast<float>(in[g] >> 4);
-  }
+  uint8_t scales[16], minima[16];
+  ForBytes<16>([&](auto d, size_t i) HWY_ATTR {
+    const auto both = hn::LoadU(d, in + i);
+    hn::StoreU(hn::And(both, hn::Set(d, uint8_t{15})), d, scales + i);
+    hn::StoreU(hn::ShiftRight<4>(both), d, minima + i);
+  });
+  ScaleBytes<16>(scales, 0, HalfAt(in + 80), scale);
+  ScaleBytes<16>(minima, 0, -HalfAt(in + 82), offset);
   UnpackTwoBits(in + 16, q, [](auto, auto two, size_t, size_t) HWY_ATTR { return two; });
 }
 
@@ -244,14 +263,17 @@ HWY_INLINE void UnpackQ2_K(const uint8_t* in, uint8_t* q, float* scale, float* o
 // are in the halves of bytes 0..7, and the top two of scales g, g + 4, g + 8, g + 12 (g < 4) in
 // byte 8 + g.
 HWY_INLINE void UnpackQ3_K(const uint8_t* in, uint8_t* q, float* scale, float* offset) {
+  uint32_t s[3];
+  std::memcpy(s, in + 96, sizeof(s));
+  const uint32_t words[4] = {BitsOf4<0, 4>(s[0]) | BitsOf4<0, 2>(s[2]) << 4,
+                             BitsOf4<0, 4>(s[1]) | BitsOf4<2, 2>(s[2]) << 4,
+                             BitsOf4<4, 4>(s[0]) | BitsOf4<4, 2>(s[2]) << 4,
+                             BitsOf4<4, 4>(s[1]) | BitsOf4<6, 2>(s[2]) << 4};
+  uint8_t scales[16];
+  std::memcpy(scales, words, sizeof(scales));
   const float d_all = HalfAt(in + 108);
-  const uint8_t* s = in + 96;
-  for (size_t g = 0; g < 16; ++g) {
-    const int low = g < 8 ? s[g] & 15 : s[g - 8] >> 4;
-    const int high = s[8 + g % 4] >> (2 * (g / 4)) & 3;
-    scale[g] = d_all * static_cast<float>((low | high << 4) - 32);
-    offset[g] = -4.0f * scale[g];
-  }
+  ScaleBytes<16>(scales, 32, d_all, scale);
+  ScaleBytes<16>(scales, 32, -4.0f * d_all, offset);
   UnpackTwoBits(in + 32, q, [&](auto d, auto two, size_t j, size_t i) HWY_ATTR {
     return hn::Or(two, BitTo(d, hn::LoadU(d, in + i), j, 4));
   });
