@@ -74,6 +74,31 @@ void DequantizeQ5_1(const std::byte* block, float* out) {
   for (int j = 0; j < 32; ++j) out[j] = d * static_cast<float>(Quantum5(high, block + 8, j)) + m;
 }
 
+// d | 16 bytes of quanta: x = d value[q]
+void DequantizeIQ4(float d, const std::byte* quanta, float* out) {
+  for (int j = 0; j < kHalf; ++j) {
+    const auto pair = static_cast<size_t>(LoadU8(quanta + j));
+    out[j] = d * static_cast<float>(kIQ4Values[pair & 15]);
+    out[j + kHalf] = d * static_cast<float>(kIQ4Values[pair >> 4]);
+  }
+}
+
+void DequantizeIQ4_NL(const std::byte* block, float* out) {
+  DequantizeIQ4(LoadF16(block), block + 2, out);
+}
+
+// Blocks of 256 = 8 sub-blocks of 32 like those above: d | u16 of the scales' high 2 bits, from
+// bit 2 i | their low 4 bits [4], in pairs | quanta [128]. x = d (scale - 32) value[q]
+void DequantizeIQ4_XS(const std::byte* block, float* out) {
+  const float d = LoadF16(block);
+  const auto high = Load<uint16_t>(block + 2);
+  for (size_t i = 0; i < 8; ++i) {
+    const int low = LoadU8(block + 4 + i / 2) >> (4 * (i % 2)) & 15;
+    const int scale = low | ((high >> (2 * i)) & 3) << 4;
+    DequantizeIQ4(d * static_cast<float>(scale - 32), block + 8 + 16 * i, out + 32 * i);
+  }
+}
+
 struct ScaleAndMin {
   int scale, min;
 };
@@ -133,6 +158,48 @@ void DequantizeQ6_K(const std::byte* block, float* out) {
   }
 }
 
+// Quantum j of 256 of 2 bits: in each half of 128, elements l, l + 32, l + 64 and l + 96 share byte
+// l, the first in the lowest bits.
+int Quantum2(const std::byte* quanta, size_t j) {
+  return LoadU8(quanta + 32 * (j / 128) + j % 32) >> (2 * (j % 128 / 32)) & 3;
+}
+
+// Blocks of 256 = 16 sub-blocks of 16: scales [16], 4 bits each with a 4-bit minimum above |
+// quanta [64] | d | dmin. x = d scale q - dmin min
+void DequantizeQ2_K(const std::byte* block, float* out) {
+  const float d = LoadF16(block + 80);
+  const float dmin = LoadF16(block + 82);
+  for (size_t j = 0; j < 256; ++j) {
+    const int both = LoadU8(block + j / 16);
+    const float d_sub = d * static_cast<float>(both & 15);
+    const float m_sub = dmin * static_cast<float>(both >> 4);
+    out[j] = d_sub * static_cast<float>(Quantum2(block + 16, j)) - m_sub;
+  }
+}
+
+// Blocks of 256 = 16 sub-blocks of 16: high bits [32] | quanta [64] | scales [12] | d. The third
+// bit of element j is bit j / 32 of byte j % 32. The 6-bit scale of sub-block i has its low 4 bits
+// in byte i % 8, the high half for i >= 8, and its high 2 at bit 2 (i / 4) of byte 8 + i % 4.
+// x = d (scale - 32) (q - 4)
+void DequantizeQ3_K(const std::byte* block, float* out) {
+  const float d = LoadF16(block + 108);
+  const std::byte* scales = block + 96;
+  for (size_t j = 0; j < 256; ++j) {
+    const size_t i = j / 16;
+    const int low = LoadU8(scales + i % 8) >> (4 * (i / 8)) & 15;
+    const int high = LoadU8(scales + 8 + i % 4) >> (2 * (i / 4)) & 3;
+    const float d_sub = d * static_cast<float>((low | high << 4) - 32);
+    const int third = LoadU8(block + j % 32) >> (j / 32) & 1;
+    out[j] = d_sub * static_cast<float>((Quantum2(block + 32, j) | third << 2) - 4);
+  }
+}
+
+// f32 d | 256 × i8 | sums of 16 quanta each, as i16 [16], which are not needed: x = d q
+void DequantizeQ8_K(const std::byte* block, float* out) {
+  const float d = Load<float>(block);
+  for (size_t j = 0; j < 256; ++j) out[j] = d * static_cast<float>(LoadI8(block + 4 + j));
+}
+
 using BlockFunction = void (*)(const std::byte* block, float* out);
 
 BlockFunction FunctionFor(DType type) {
@@ -159,6 +226,16 @@ BlockFunction FunctionFor(DType type) {
       return DequantizeQ5_K;
     case DType::kQ6_K:
       return DequantizeQ6_K;
+    case DType::kQ2_K:
+      return DequantizeQ2_K;
+    case DType::kQ3_K:
+      return DequantizeQ3_K;
+    case DType::kQ8_K:
+      return DequantizeQ8_K;
+    case DType::kIQ4_NL:
+      return DequantizeIQ4_NL;
+    case DType::kIQ4_XS:
+      return DequantizeIQ4_XS;
   }
   return nullptr;  // not reached
 }
@@ -169,6 +246,7 @@ bool F16IsFinite(const std::byte* at) { return (Load<uint16_t>(at) & 0x7C00u) !=
 bool BlockIsFinite(DType type, const std::byte* block) {
   switch (type) {
     case DType::kF32:
+    case DType::kQ8_K:
       return std::isfinite(Load<float>(block));
     case DType::kBF16:
       return (Load<uint16_t>(block) & 0x7F80u) != 0x7F80u;
@@ -176,6 +254,8 @@ bool BlockIsFinite(DType type, const std::byte* block) {
     case DType::kQ8_0:
     case DType::kQ4_0:
     case DType::kQ5_0:
+    case DType::kIQ4_NL:
+    case DType::kIQ4_XS:
       return F16IsFinite(block);
     case DType::kQ4_1:
     case DType::kQ5_1:
@@ -184,6 +264,10 @@ bool BlockIsFinite(DType type, const std::byte* block) {
       return F16IsFinite(block) && F16IsFinite(block + 2);
     case DType::kQ6_K:
       return F16IsFinite(block + 208);
+    case DType::kQ2_K:
+      return F16IsFinite(block + 80) && F16IsFinite(block + 82);
+    case DType::kQ3_K:
+      return F16IsFinite(block + 108);
   }
   return true;  // not reached
 }

@@ -10,6 +10,7 @@
 
 namespace spark {
 
+// Context files hold these numbers (generate/context_file.h): new types go to the end.
 enum class DType : uint8_t {
   kF32,
   kF16,
@@ -21,11 +22,17 @@ enum class DType : uint8_t {
   kQ5_1,
   kQ4_K,
   kQ5_K,
-  kQ6_K
+  kQ6_K,
+  kQ2_K,
+  kQ3_K,
+  kQ8_K,
+  kIQ4_NL,
+  kIQ4_XS
 };
-inline constexpr DType kAllDTypes[] = {DType::kF32,  DType::kF16,  DType::kBF16, DType::kQ8_0,
-                                       DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1,
-                                       DType::kQ4_K, DType::kQ5_K, DType::kQ6_K};
+inline constexpr DType kAllDTypes[] = {DType::kF32,  DType::kF16,  DType::kBF16,   DType::kQ8_0,
+                                       DType::kQ4_0, DType::kQ4_1, DType::kQ5_0,   DType::kQ5_1,
+                                       DType::kQ4_K, DType::kQ5_K, DType::kQ6_K,   DType::kQ2_K,
+                                       DType::kQ3_K, DType::kQ8_K, DType::kIQ4_NL, DType::kIQ4_XS};
 
 struct DTypeTraits {
   std::string_view name;  // as users type it: "f16", "q4_K", …

@@ -14,7 +14,7 @@ namespace spark {
 std::optional<DType> FromGgmlType(uint32_t number);
 uint32_t ToGgmlType(DType type);
 
-// "IQ4_XS (type 23)", or "type 99" if nobody knows it.
+// "IQ3_S (type 21)", or "type 99" if nobody knows it.
 std::string GgmlTypeName(uint32_t number);
 
 // "F32, F16, …": for error messages.

@@ -1,6 +1,7 @@
 #include "backend/dequantize.h"
 
 #include <algorithm>
+#include <bit>
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
 #include <cstring>
@@ -20,7 +21,8 @@ std::string UpperName(DType type) {
   return name;
 }
 
-TEST_CASE("dequantize: every type gives exactly the values of the gguf package", "[dequantize]") {
+TEST_CASE("dequantize: every type gives exactly the values of the gguf package",
+          "[backend][dequantize]") {
   const auto file = SafetensorsFile::Open(SPARK_TEST_DATA "/gguf/blocks.safetensors");
   for (const DType type : kAllDTypes) {
     const std::string name = UpperName(type);
@@ -34,8 +36,10 @@ TEST_CASE("dequantize: every type gives exactly the values of the gguf package",
     for (size_t row = 0; row < rows; ++row) {
       DequantizeRow(type, blocks.data + row * blocks.shape[1], cols, &values[row * cols]);
     }
-    size_t different = 0;
-    for (size_t i = 0; i < values.size(); ++i) different += values[i] != expected[i];
+    size_t different = 0;  // in any bit, so that -0 is not 0
+    for (size_t i = 0; i < values.size(); ++i) {
+      different += std::bit_cast<uint32_t>(values[i]) != std::bit_cast<uint32_t>(expected[i]);
+    }
     CHECK(different == 0);
   }
 }
@@ -51,38 +55,45 @@ struct Zeros {
 
 void Store(std::byte* at, F16 value) { std::memcpy(at, &value, 2); }
 
-TEST_CASE("find non-finite: NaN and infinity in floats", "[dequantize]") {
+TEST_CASE("find non-finite: NaN and infinity in floats", "[backend][dequantize]") {
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
   constexpr float kInf = std::numeric_limits<float>::infinity();
   for (const float bad : {kNan, kInf, -kInf}) {
-    for (const DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
+    for (const DType type : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_K}) {
       Zeros zeros(type);
       CHECK_FALSE(FindNonFinite(zeros.weight));
       std::byte* at = &zeros.bytes[5 * Traits(type).block_bytes];
-      if (type == DType::kF32) std::memcpy(at, &bad, 4);
+      if (type == DType::kF32 || type == DType::kQ8_K) std::memcpy(at, &bad, 4);
       if (type == DType::kF16) Store(at, ToF16(bad));
       const BF16 bf16 = ToBF16(bad);
       if (type == DType::kBF16) std::memcpy(at, &bf16, 2);
-      CHECK(FindNonFinite(zeros.weight) == 5);
+      CHECK(FindNonFinite(zeros.weight) == 5 * Traits(type).block_elements);
     }
   }
 }
 
-TEST_CASE("find non-finite: scales and minima of blocks", "[dequantize]") {
+// q8_K has an f32 scale: see above.
+TEST_CASE("find non-finite: scales and minima of blocks", "[backend][dequantize]") {
   const auto f16s_of = [](DType type) -> std::vector<size_t> {  // bytes into the block
     switch (type) {
       case DType::kQ8_0:
       case DType::kQ4_0:
       case DType::kQ5_0:
+      case DType::kIQ4_NL:
+      case DType::kIQ4_XS:
         return {0};
       case DType::kQ6_K:
         return {208};
+      case DType::kQ2_K:
+        return {80, 82};
+      case DType::kQ3_K:
+        return {108};
       default:
         return {0, 2};
     }
   };
   for (const DType type : kAllDTypes) {
-    if (!IsQuantized(type)) continue;
+    if (!IsQuantized(type) || type == DType::kQ8_K) continue;
     for (const size_t at : f16s_of(type)) {
       Zeros zeros(type);
       Store(&zeros.bytes[4 * Traits(type).block_bytes + at], static_cast<F16>(0x7E00));

@@ -102,7 +102,7 @@ class RandomWeight {
   }
   static void SetFloats(DType type, std::byte* block, Random& random) {
     const float value = 0.1f * random.Normal();
-    if (type == DType::kF32) {
+    if (type == DType::kF32 || type == DType::kQ8_K) {
       std::memcpy(block, &value, sizeof(value));
     } else if (type == DType::kF16) {
       SetHalf(block, value);
@@ -111,6 +111,11 @@ class RandomWeight {
       std::memcpy(block, &half, sizeof(half));
     } else if (type == DType::kQ6_K) {
       SetHalf(block + 208, value * 0.01f);
+    } else if (type == DType::kQ2_K) {
+      SetHalf(block + 80, value * 0.1f);
+      SetHalf(block + 82, 0.1f * random.Normal());
+    } else if (type == DType::kQ3_K) {
+      SetHalf(block + 108, value * 0.1f);
     } else {
       SetHalf(block, value * 0.1f);
       const bool minimum = type == DType::kQ4_1 || type == DType::kQ5_1 || type == DType::kQ4_K ||

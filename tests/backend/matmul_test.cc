@@ -105,7 +105,8 @@ TEST_CASE("matrix products are right for every type and SIMD target", "[backend]
         if (!IsQuantized(type)) continue;
         MakeCpuBackend({.threads = 2})->MatMul(in.data(), s.n, w.get(), out.data());
         // Integer sums are exact; what remains are roundings of scales and f32 sums. Offsets cost
-        // most: q8_0's are 128 d where the weight may be small, so cancellation of up to 2^7.
+        // most: those of wide bytes (q8_0, q8_K, iq4) are 128 d where the weight may be small, so
+        // cancellation of up to 2^7.
         const Product rounded = Multiply(QuantizedActivations(x), s.n, dequantized, s.rows);
         CHECK(Error(out.data(), rounded) < 1e-5);
         // Rounding an activation costs at most half of 1/127 of its block's largest.

@@ -1,5 +1,7 @@
 #include "io/gguf.h"
 
+#include <fmt/format.h>
+
 #include <catch2/catch_test_macros.hpp>
 #include <cstring>
 #include <string>
@@ -201,8 +203,11 @@ TEST_CASE("gguf: products and sums that overflow 64 bits", "[gguf]") {
 
 TEST_CASE("gguf: tensor type that is unknown or not supported", "[gguf]") {
   GgufWriter writer = SmallFile();
-  writer.tensors[0].type = 23;
-  ExpectRefused(writer, {"matrix", "found IQ4_XS (type 23)", "Q4_1", "Q6_K"});
+  writer.tensors[0].type = 21;
+  ExpectRefused(writer,
+                {"tensor type is not supported", "matrix", "found IQ3_S (type 21)",
+                 "allowed F32, F16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, "
+                 "Q8_K, IQ4_NL, IQ4_XS, BF16"});
   writer.tensors[0].type = 4;
   ExpectRefused(writer, {"matrix", "found type 4"});
   writer.tensors[0].type = UINT32_MAX;
@@ -217,6 +222,17 @@ TEST_CASE("gguf: row not a multiple of its block", "[gguf]") {
   GgufWriter writer = SmallFile();
   writer.tensors[1].shape = {4, 48};
   ExpectRefused(writer, {"quantised", "whole q4_1 blocks", "found 48", "a multiple of 32"});
+  for (const DType type : kAllDTypes) {
+    const size_t block = Traits(type).block_elements;
+    if (block == 1) continue;
+    writer.tensors[1].type = ToGgmlType(type);
+    // Less than a block, and half a block more than one.
+    for (const uint64_t cols : {uint64_t{1}, uint64_t{block - 1}, uint64_t{block + block / 2}}) {
+      writer.tensors[1].shape = {4, cols};
+      ExpectRefused(writer, {"quantised", fmt::format("whole {} blocks", Name(type)),
+                             fmt::format("a multiple of {}", block)});
+    }
+  }
 }
 
 TEST_CASE("gguf: tensor offset unaligned, overlapping, past the end", "[gguf]") {

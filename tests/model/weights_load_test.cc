@@ -59,6 +59,18 @@ TEST_CASE("weights: without output.weight the token embedding is used", "[weight
   CHECK(weights.output.rows == 12);
 }
 
+TEST_CASE("weights: a quantised token embedding can be the output, too", "[weights]") {
+  for (const DType type : kAllDTypes) {
+    GgufWriter writer = MakeTinyLlama({.hidden = 256, .head_dim = 64, .own_output = false});
+    writer.RemoveTensor("token_embd.weight");
+    writer.AddZeros("token_embd.weight", type, {12, 256});
+    const Bytes bytes = writer.ToBytes();
+    const Weights weights = Load(bytes);
+    CHECK(weights.output.type == type);
+    CHECK(weights.output.data == weights.token_embedding.data);
+  }
+}
+
 TEST_CASE("weights: matrices keep their type, norms become f32", "[weights]") {
   GgufWriter writer = MakeTinyLlama();
   writer.RemoveTensor("blk.1.ffn_down.weight");

@@ -75,6 +75,42 @@ HWY_INLINE float DotGroups(const float* a, const float* b, size_t n) {
   return hn::ReduceSum(df, sum);
 }
 
+// Σ scale · dot over the first groups, a vector of whole groups at a time, where vectors hold more
+// than one; `g` becomes how many were added.
+template <Bytes kBytes, size_t kGroup, class V = FloatVec>
+HWY_INLINE float DotWideVectors(const uint8_t* q, const float* scales, const QuantizedRow& x,
+                                size_t groups, size_t& g) {
+#if HWY_TARGET == HWY_SCALAR || HWY_HAVE_SCALABLE
+  return 0.0f;
+#else
+  const FloatTag df;
+  const hn::RebindToSigned<FloatTag> di;
+  constexpr size_t kLanes = HWY_MAX_LANES_D(FloatTag);
+  constexpr size_t kGroups = 4 * kLanes / kGroup;  // of a vector
+  if constexpr (kGroups < 2) {
+    return 0.0f;
+  } else {
+    const hn::CappedTag<float, kGroups> dg;
+    HWY_ALIGN int32_t group_of_lane[kLanes];
+    for (size_t i = 0; i < kLanes; ++i) group_of_lane[i] = static_cast<int32_t>(i / (kGroup / 4));
+    const auto spread = hn::SetTableIndices(df, group_of_lane);
+    const auto add = [&](size_t at, V sum) HWY_ATTR {
+      const auto dot = QuadDot<kBytes>(di, q + at * kGroup, x.q + at * kGroup, hn::Zero(di));
+      const auto scale = hn::Mul(hn::LoadU(dg, scales + at), hn::LoadU(dg, x.scales + at));
+      return hn::MulAdd(hn::ConvertTo(df, dot),
+                        hn::TableLookupLanes(hn::ResizeBitCast(df, scale), spread), sum);
+    };
+    V sum0 = hn::Zero(df);
+    V sum1 = hn::Zero(df);
+    for (; g + 2 * kGroups <= groups; g += 2 * kGroups) {
+      sum0 = add(g, sum0);
+      sum1 = add(g + kGroups, sum1);
+    }
+    return hn::ReduceSum(df, hn::Add(sum0, sum1));
+  }
+#endif
+}
+
 template <Bytes kBytes, size_t kGroup>
 void DotRows(const UnpackedRows& w, size_t n_rows, const QuantizedRow& x, float* out) {
   const hn::CappedTag<int32_t, kGroup / 4> di;
@@ -95,12 +131,13 @@ void DotRows(const UnpackedRows& w, size_t n_rows, const QuantizedRow& x, float*
     auto sum0 = hn::Zero(df);
     auto sum1 = hn::Zero(df);
     size_t g = 0;
+    const float sum = DotWideVectors<kBytes, kGroup>(q, scales, x, groups, g);
     for (; g + 2 <= groups; g += 2) {
       sum0 = hn::MulAdd(group_dot(g), hn::Set(df, scales[g] * x.scales[g]), sum0);
       sum1 = hn::MulAdd(group_dot(g + 1), hn::Set(df, scales[g + 1] * x.scales[g + 1]), sum1);
     }
     if (g < groups) sum0 = hn::MulAdd(group_dot(g), hn::Set(df, scales[g] * x.scales[g]), sum0);
-    out[i] = hn::ReduceSum(df, hn::Add(sum0, sum1));
+    out[i] = sum + hn::ReduceSum(df, hn::Add(sum0, sum1));
     if (!kOffsetInDot<kBytes>) out[i] += DotGroups(w.offsets + i * groups, x.sums, groups);
   }
 }
@@ -199,7 +236,7 @@ void PanelProduct(const UnpackedRows& w, size_t n_rows, const IntPanels& x, floa
 
 void DotRowsKernel(DType type, const UnpackedRows& w, size_t n_rows, const QuantizedRow& x,
                    float* out) {
-  if (type == DType::kQ8_0) {
+  if (HasWideBytes(type)) {
     DotRows<Bytes::kWide, 32>(w, n_rows, x, out);
   } else if (w.group == 16) {
     DotRows<Bytes::kSmall, 16>(w, n_rows, x, out);
@@ -210,7 +247,7 @@ void DotRowsKernel(DType type, const UnpackedRows& w, size_t n_rows, const Quant
 
 void PanelProductKernel(DType type, const UnpackedRows& w, size_t n_rows, const IntPanels& x,
                         float* out, size_t out_stride) {
-  if (type == DType::kQ8_0) {
+  if (HasWideBytes(type)) {
     PanelProduct<Bytes::kWide>(w, n_rows, x, out, out_stride);
   } else {
     PanelProduct<Bytes::kSmall>(w, n_rows, x, out, out_stride);

@@ -20,7 +20,7 @@ enum class Bytes { kSmall, kWide };
 
 // x86 has an instruction for unsigned times signed bytes (AVX-512 VNNI), so that is the form that
 // weights have. Elsewhere wide bytes are taken as signed, q - 128: the sum that this leaves out
-// equals minus the offset of q8_0, which then must not be added again.
+// equals minus the offset of types with such bytes, which then must not be added again.
 #if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3_DL
 inline constexpr bool kNativeUnsigned = true;
 #else

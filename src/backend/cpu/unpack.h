@@ -4,11 +4,15 @@
 //   w[k] = scale[g] * q[k] + offset[g],   g = k / group
 //
 // type        group  q        scale    offset
-// q8_0        32     0..255   d        -128 d          (the stored byte is q - 128)
+// q8_0, q8_K  32     0..255   d        -128 d          (the stored byte is q - 128)
 // q4_0, q5_0  32     0..15/31 d        -8 d, -16 d
 // q4_1, q5_1  32     0..15/31 d        m
 // q4_K, q5_K  32     0..15/31 d sc     -dmin m         (6-bit sc and m of each group)
 // q6_K        16     0..63    d sc     -32 d sc        (signed 8-bit sc)
+// q2_K        16     0..3     d sc     -dmin m         (4-bit sc and m)
+// q3_K        16     0..7     d sc     -4 d sc         (signed 6-bit sc)
+// iq4_nl      32     1..241   d        -128 d          (a table of 16 values, q - 128)
+// iq4_xs      32     1..241   d sc     -128 d sc       (the same, signed 6-bit sc)
 //
 // Matrix products need only this form. It is unpacked a few rows at a time into a buffer that stays
 // in the L1 or L2 cache: the weights themselves remain in the file's blocks.
@@ -22,7 +26,15 @@
 
 namespace spark {
 
-constexpr size_t GroupSize(DType type) { return type == DType::kQ6_K ? 16 : 32; }
+constexpr size_t GroupSize(DType type) {
+  return type == DType::kQ2_K || type == DType::kQ3_K || type == DType::kQ6_K ? 16 : 32;
+}
+
+// Whether q goes up to 255, with the offset -128 scale; it is at most 63 otherwise.
+constexpr bool HasWideBytes(DType type) {
+  return type == DType::kQ8_0 || type == DType::kQ8_K || type == DType::kIQ4_NL ||
+         type == DType::kIQ4_XS;
+}
 
 struct UnpackedRows {
   uint8_t* q;      // [rows, cols]
