@@ -1,4 +1,4 @@
-// exp() on f32 lanes, for softmax and silu.
+// exp() and tanh() on f32 lanes, for softmax, gated activations and soft caps.
 #if defined(SPARK_BACKEND_CPU_EXP_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef SPARK_BACKEND_CPU_EXP_INL_H_
 #undef SPARK_BACKEND_CPU_EXP_INL_H_
@@ -39,6 +39,24 @@ HWY_INLINE V Exp(DF df, V x) {
 
   const auto power = hn::ShiftLeft<23>(hn::Add(n, hn::Set(di, 127)));
   return hn::IfThenZeroElse(underflow, hn::Mul(p, hn::BitCast(df, power)));
+}
+
+// tanh z = (1 - e) / (1 + e), e = exp(-2|z|), with the sign of z. Below 1/4, where 1 - e cancels,
+// by its series to z⁹, whose first missing term is below 4e-8 of z. Within 6e-7 relative.
+template <class DF, class V = hn::Vec<DF>>
+HWY_INLINE V Tanh(DF df, V z) {
+  const V one = hn::Set(df, 1.0f);
+  const V size = hn::Abs(z);
+  const V e = Exp(df, hn::Mul(size, hn::Set(df, -2.0f)));
+  const V large = hn::CopySign(hn::Div(hn::Sub(one, e), hn::Add(one, e)), z);
+
+  const V square = hn::Mul(z, z);
+  V p = hn::Set(df, 62.0f / 2835);
+  p = hn::MulAdd(p, square, hn::Set(df, -17.0f / 315));
+  p = hn::MulAdd(p, square, hn::Set(df, 2.0f / 15));
+  p = hn::MulAdd(p, square, hn::Set(df, -1.0f / 3));
+  const V small = hn::MulAdd(hn::Mul(p, square), z, z);
+  return hn::IfThenElse(hn::Lt(size, hn::Set(df, 0.25f)), small, large);
 }
 
 }  // namespace spark::HWY_NAMESPACE
