@@ -52,8 +52,9 @@ const Architecture& ReadArchitecture(const GgufMetadata& metadata) {
 }
 
 // Features that files of this architecture can switch on and this code does not have.
-void RefuseUnsupported(const GgufMetadata& metadata, const ArchKeys& keys,
-                       const Architecture& architecture, const ModelConfig& config) {
+void RefuseUnsupported(const GgufFile& file, const ArchKeys& keys, const Architecture& architecture,
+                       const ModelConfig& config) {
+  const GgufMetadata& metadata = file.metadata();
   if (keys.Get("expert_count", 0) > 0) {
     metadata.Fail(keys.Key("expert_count"), "mixtures of experts are not supported");
   }
@@ -73,6 +74,9 @@ void RefuseUnsupported(const GgufMetadata& metadata, const ArchKeys& keys,
     if (!architecture.softcaps && metadata.Has(keys.Key(name))) {
       metadata.Fail(keys.Key(name), "key is not supported in this architecture");
     }
+  }
+  if (file.Find("rope_factors_long.weight") != nullptr) {
+    metadata.Fail("tensor \"rope_factors_long.weight\"", "LongRoPE is not supported");
   }
   const std::string factor = keys.Key("rope.scaling.attn_factor");
   if (const float value = metadata.FindFloat(factor).value_or(1.0f); value != 1.0f) {
@@ -228,7 +232,7 @@ ModelConfig ConfigFromGguf(const GgufFile& file) {
   config.vocab_size = ReadVocabSize(file, keys);
   CheckSizes(config, file.name());
 
-  RefuseUnsupported(metadata, keys, architecture, config);
+  RefuseUnsupported(file, keys, architecture, config);
   ApplyArchitecture(architecture, config);
   config.rope = ReadRope(metadata, keys, architecture, config.head_dim);
   config.local_rope = LocalRope(metadata, keys, architecture, config.rope);

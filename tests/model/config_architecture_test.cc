@@ -156,6 +156,9 @@ TEST_CASE("architectures: GGUF keys that would change the result", "[config]") {
   GgufWriter writer = WithArchitecture("qwen2");
   writer.SetU32("qwen2.attention.sliding_window", 64);
   ExpectError([&] { Load(writer); }, {"qwen2.attention.sliding_window", "found 64"});
+  writer = WithArchitecture("phi3");
+  writer.AddZeros("rope_factors_long.weight", DType::kF32, {4});
+  ExpectError([&] { Load(writer); }, {"rope_factors_long.weight", "LongRoPE is not supported"});
   writer = WithArchitecture("gemma3");
   writer.SetU32("gemma3.attention.key_length_swa", 16);
   ExpectError([&] { Load(writer); }, {"gemma3.attention.key_length_swa", "two sizes"});

@@ -6,6 +6,7 @@
 
 #include "base/half.h"
 #include "model/config_load.h"
+#include "model/model_file.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/tiny_architecture.h"
 
@@ -219,6 +220,37 @@ TEST_CASE("weights: RoPE divisors", "[weights]") {
   writer.RemoveTensor("rope_freqs.weight");
   writer.AddZeros("rope_freqs.weight", DType::kF32, {8});
   ExpectRefused(writer, {"rope_freqs.weight", "found [8]", "allowed [4]"});
+}
+
+// Under the prefix of a model that also sees, with a tensor of the part that does.
+TEST_CASE("weights: Hugging Face names of Gemma, with the text part of a larger model",
+          "[weights]") {
+  const ModelFile file = ModelFile::Open(SPARK_TEST_DATA "/models/gemma3");
+  const SafetensorsFile stored =
+      SafetensorsFile::Open(SPARK_TEST_DATA "/models/gemma3/model.safetensors");
+  std::vector<float> norm = stored.ReadFloats("model.layers.6.self_attn.k_norm.weight");
+  for (float& w : norm) w += 1;
+  CHECK(file.weights().layers[6].k_norm == norm);
+  norm = stored.ReadFloats("model.norm.weight");
+  for (float& w : norm) w += 1;
+  CHECK(file.weights().output_norm == norm);
+
+  for (const std::string prefix : {"language_model.model.", "model.language_model."}) {
+    std::vector<StoredTensor> tensors = file.tensors();
+    for (StoredTensor& tensor : tensors) tensor.name.replace(0, 6, prefix);
+    StoredTensor vision = tensors.front();
+    vision.name = "vision_tower.embeddings.weight";
+    tensors.push_back(vision);
+    const auto load = [&] {
+      return LoadWeights(file.config(), tensors, TensorNames::kHuggingFace, TiedOutput::kYes,
+                         "some");
+    };
+    const Weights weights = load();
+    CHECK(weights.output_norm == norm);
+    CHECK(weights.layers[6].wq.data == file.weights().layers[6].wq.data);
+    tensors.back().name = prefix + "layers.0.self_attn.q_proj.bias";
+    ExpectError(load, {"q_proj.bias", "not a tensor of a gemma3 model"});
+  }
 }
 
 }  // namespace
