@@ -43,7 +43,7 @@ class Backend {
   // out[i] = row ids[i] of `table`. out: [ids.size(), table.cols]
   virtual void Embed(const Weight& table, std::span<const int32_t> ids, float* out) = 0;
 
-  // out = x / sqrt(mean(x²) + eps) * weight, row by row. x, out: [n, weight.size()]
+  // out = x / sqrt(mean(x²) + eps) * weight, row by row. x, out: [n, weight.size()]; out may be x.
   virtual void RmsNorm(const float* x, size_t n, std::span<const float> weight, float eps,
                        float* out) = 0;
 
@@ -57,8 +57,21 @@ class Backend {
   // gate = silu(gate) * up, in place, silu(z) = z / (1 + exp(-z)).
   virtual void SwiGlu(float* gate, const float* up, size_t count) = 0;
 
+  // gate = gelu(gate) * up, in place, gelu(z) = z/2 (1 + tanh(sqrt(2/π) (z + 0.044715 z³))): the
+  // approximation by Hendrycks and Gimpel (arXiv 1606.08415) that Gemma was trained with.
+  virtual void GeGlu(float* gate, const float* up, size_t count) = 0;
+
   // x += y, in place.
   virtual void Add(float* x, const float* y, size_t count) = 0;
+
+  // Every row of x += bias, in place. x: [n, bias.size()]
+  virtual void AddBias(float* x, size_t n, std::span<const float> bias) = 0;
+
+  // x *= factor, in place.
+  virtual void Scale(float* x, float factor, size_t count) = 0;
+
+  // x = cap * tanh(x / cap), in place; cap > 0.
+  virtual void SoftCap(float* x, float cap, size_t count) = 0;
 
   // Unscaled scores of a group's queries with every token of a store, from its packed form.
   // q: [group, head_dim], scores: [group, Size(keys)]

@@ -15,8 +15,8 @@ double SecondsSince(Clock::time_point start) {
 CompressionPass AtLayer(CompressionPass pass, const PassPlan& plan, size_t layer) {
   pass.layer = layer;
   pass.n_layers = plan.config.n_layers;
-  pass.rope = &plan.config.rope;
-  pass.rope_frequencies = plan.rope_frequencies;
+  pass.rope = &plan.transformer.rope(layer);
+  pass.rope_frequencies = plan.transformer.rope_frequencies(layer);
   pass.threads = plan.threads;
   return pass;
 }

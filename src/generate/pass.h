@@ -61,7 +61,7 @@ class PassObserver : public LayerObserver {
 struct PassPlan {
   const CompressionPlan& plan;
   const ModelConfig& config;
-  std::span<const float> rope_frequencies;
+  const Transformer& transformer;
   int threads;
 };
 

@@ -75,7 +75,7 @@ struct Session::Impl {
   }
 
   PassPlan pass_plan() const {
-    return {options.plan, model.config(), transformer.rope_frequencies(), threads};
+    return {options.plan, model.config(), transformer, threads};
   }
 
   // Tokens that a tail may hold before a pass compresses it.

@@ -72,10 +72,12 @@ struct ModelConfig {
   bool mlp_bias = false;
   QkNorm qk_norm = QkNorm::kNone;
   Activation activation = Activation::kSilu;
-  float embedding_scale = 1;    // Gemma: sqrt(hidden_size)
-  float attention_scale = 0;    // of scores; 0: 1 / sqrt(head_dim)
-  float attention_softcap = 0;  // scores s become cap * tanh(s / cap); 0: they stay
-  float final_softcap = 0;      // the same for logits
+  float stored_norm_offset = 0;  // added to the norm weights of the file: Gemma's Hugging Face
+                                 // files hold w - 1
+  float embedding_scale = 1;     // Gemma: sqrt(hidden_size)
+  float attention_scale = 0;     // of scores; 0: 1 / sqrt(head_dim)
+  float attention_softcap = 0;   // scores s become cap * tanh(s / cap); 0: they stay
+  float final_softcap = 0;       // the same for logits
 
   std::vector<size_t> windows() const {  // of all layers
     std::vector<size_t> windows;

@@ -68,7 +68,7 @@ void CheckRope(const RopeConfig& rope, size_t head_dim, const Checker& check) {
 
 }  // namespace
 
-void CheckConfig(const ModelConfig& config, const std::string& file) {
+void CheckSizes(const ModelConfig& config, const std::string& file) {
   const Checker check(file);
   check.Range("layers", config.n_layers, 1, kMaxLayers);
   check.Range("attention heads", config.n_heads, 1, kMaxHeads);
@@ -86,7 +86,23 @@ void CheckConfig(const ModelConfig& config, const std::string& file) {
   check.Range("vocabulary size", config.vocab_size, 1, kMaxVocab);
   check.Range("context length", config.context_length, 1, kMaxContext);
   check.Range("RMS norm epsilon", config.rms_norm_eps, 1e-30f, 1.0f);
+}
+
+void CheckConfig(const ModelConfig& config, const std::string& file) {
+  CheckSizes(config, file);
+  const Checker check(file);
   CheckRope(config.rope, config.head_dim, check);
+  check.Range("layer descriptions", config.layers.size(), config.n_layers, config.n_layers);
+  for (const LayerConfig& layer : config.layers) {
+    check.Range("sliding window", layer.window, 0, kMaxContext);
+    if (layer.rope == LayerConfig::Rope::kLocal) {
+      CheckRope(config.local_rope, config.head_dim, check);
+    }
+  }
+  check.Range("embedding scale", config.embedding_scale, 1e-6f, 1e6f);
+  check.Range("attention scale", config.attention_scale, 0.0f, 1e3f);
+  check.Range("soft cap of attention scores", config.attention_softcap, 0.0f, 1e6f);
+  check.Range("soft cap of logits", config.final_softcap, 0.0f, 1e6f);
 }
 
 }  // namespace spark

@@ -23,6 +23,9 @@ struct HuggingFaceConfig {
 // From a Hugging Face `config.json`; `path` is for messages.
 HuggingFaceConfig ConfigFromHuggingFace(const nlohmann::json& json, const std::string& path);
 
+// The part of CheckConfig() that must come before config.layers is filled: sizes and counts.
+void CheckSizes(const ModelConfig& config, const std::string& file);
+
 // What both end with: every size within sane limits and fitting the others, so that nothing that is
 // computed from them overflows. Throws Error naming the value. `file` is for messages.
 void CheckConfig(const ModelConfig& config, const std::string& file);

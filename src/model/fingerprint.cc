@@ -11,18 +11,37 @@ namespace {
 
 constexpr uint64_t kSampleBytes = 4096;
 
+void AddRope(const RopeConfig& rope, Fnv1a& hash) {
+  hash.Add(rope.style);
+  hash.Add(rope.scaling);
+  hash.Add(uint64_t{rope.dim});
+  hash.Add(uint64_t{rope.original_context_length});
+  for (const float x : {rope.theta, rope.factor, rope.low_freq_factor, rope.high_freq_factor}) {
+    hash.Add(x);
+  }
+}
+
 void AddConfig(const ModelConfig& config, Fnv1a& hash) {
   hash.Add(config.arch);
   for (const size_t n :
        {config.vocab_size, config.hidden_size, config.n_layers, config.n_heads, config.n_kv_heads,
-        config.head_dim, config.intermediate_size, config.context_length, config.rope.dim,
-        config.rope.original_context_length}) {
+        config.head_dim, config.intermediate_size, config.context_length}) {
     hash.Add(uint64_t{n});
   }
-  hash.Add(config.rope.style);
-  hash.Add(config.rope.scaling);
-  for (const float x : {config.rms_norm_eps, config.rope.theta, config.rope.factor,
-                        config.rope.low_freq_factor, config.rope.high_freq_factor}) {
+  AddRope(config.rope, hash);
+  AddRope(config.local_rope, hash);
+  for (const LayerConfig& layer : config.layers) {
+    hash.Add(uint64_t{layer.window});
+    hash.Add(layer.rope);
+  }
+  for (const bool b : {config.pre_norms, config.post_norms, config.qkv_bias,
+                       config.attn_output_bias, config.mlp_bias}) {
+    hash.Add(b);
+  }
+  hash.Add(config.qk_norm);
+  hash.Add(config.activation);
+  for (const float x : {config.rms_norm_eps, config.stored_norm_offset, config.embedding_scale,
+                        config.attention_scale, config.attention_softcap, config.final_softcap}) {
     hash.Add(x);
   }
 }

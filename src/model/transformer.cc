@@ -26,7 +26,52 @@ Transformer::Transformer(const ModelConfig& config, const Weights& weights, Back
       weights_(weights),
       backend_(backend),
       batch_size_(batch_size),
-      rope_frequencies_(RopeFrequencies(config.rope, weights.rope_divisors)) {}
+      attention_scale_(config.attention_scale > 0
+                           ? config.attention_scale
+                           : 1.0f / std::sqrt(static_cast<float>(config.head_dim))),
+      global_frequencies_(RopeFrequencies(config.rope, weights.rope_divisors)),
+      local_frequencies_(RopeFrequencies(config.local_rope, {})),
+      no_frequencies_(global_frequencies_.size(), 0.0f) {}
+
+const RopeConfig& Transformer::rope(size_t layer) const {
+  return config_.layers[layer].rope == LayerConfig::Rope::kLocal ? config_.local_rope
+                                                                 : config_.rope;
+}
+
+std::span<const float> Transformer::rope_frequencies(size_t layer) const {
+  switch (config_.layers[layer].rope) {
+    case LayerConfig::Rope::kGlobal:
+      return global_frequencies_;
+    case LayerConfig::Rope::kLocal:
+      return local_frequencies_;
+    case LayerConfig::Rope::kNone:
+      break;
+  }
+  return no_frequencies_;
+}
+
+const RopeAngles* Transformer::TileAngles::Of(LayerConfig::Rope kind) const {
+  if (kind == LayerConfig::Rope::kNone) return nullptr;
+  return kind == LayerConfig::Rope::kLocal ? &local : &global;
+}
+
+// The rotations of every tile of a batch, shared by all layers.
+std::vector<Transformer::TileAngles> Transformer::MakeAngles(size_t first_position,
+                                                             size_t n_batch) const {
+  const bool has_local = std::ranges::any_of(
+      config_.layers, [](const auto& layer) { return layer.rope == LayerConfig::Rope::kLocal; });
+  std::vector<TileAngles> tiles;
+  for (size_t first = 0; first < n_batch; first += batch_size_) {
+    const size_t n = std::min(batch_size_, n_batch - first);
+    TileAngles& tile = tiles.emplace_back();
+    tile.global = MakeRopeAngles(config_.rope, global_frequencies_, first_position + first, n);
+    if (has_local) {
+      tile.local =
+          MakeRopeAngles(config_.local_rope, local_frequencies_, first_position + first, n);
+    }
+  }
+  return tiles;
+}
 
 // Layer by layer, not tile by tile: when a layer has seen the whole batch its cache can be
 // compressed at once, so at most one layer is ever dense.
@@ -35,23 +80,20 @@ std::vector<float> Transformer::Forward(std::span<const int32_t> ids, size_t fir
   const size_t n_batch = ids.size();
   std::vector<float> x(n_batch * config_.hidden_size);
   backend_.Embed(weights_.token_embedding, ids, x.data());
+  if (config_.embedding_scale != 1) backend_.Scale(x.data(), config_.embedding_scale, x.size());
 
   WindowQueries window;
   if (observer != nullptr) window.n = std::min(observer->window(), n_batch);
   window.q.resize(window.n * config_.q_size());
 
-  std::vector<RopeAngles> angles;  // one a tile, shared by all layers
-  for (size_t first = 0; first < n_batch; first += batch_size_) {
-    const size_t n = std::min(batch_size_, n_batch - first);
-    angles.push_back(MakeRopeAngles(config_.rope, rope_frequencies_, first_position + first, n));
-  }
-
+  const std::vector<TileAngles> angles = MakeAngles(first_position, n_batch);
   for (size_t layer = 0; layer < config_.n_layers; ++layer) {
     const LayerWeights& w = weights_.layers[layer];
+    const LayerConfig::Rope rope = config_.layers[layer].rope;
     for (size_t first = 0; first < n_batch; first += batch_size_) {
       const size_t n = std::min(batch_size_, n_batch - first);
       float* tile = x.data() + first * config_.hidden_size;
-      AttentionBlock(w, angles[first / batch_size_], n, tile, cache.layers()[layer]);
+      AttentionBlock(w, angles[first / batch_size_].Of(rope), n, tile, cache.layers()[layer]);
       MlpBlock(w, n, tile);
       KeepWindow(q_, first, n, n_batch, config_.q_size(), window);
       if (observer != nullptr) observer->TileDone(layer, first + n);
@@ -61,51 +103,76 @@ std::vector<float> Transformer::Forward(std::span<const int32_t> ids, size_t fir
   return x;
 }
 
-// x += Wo · attention(rope(Wq x̂), rope(Wk x̂), Wv x̂),  x̂ = rmsnorm(x)
-void Transformer::AttentionBlock(const LayerWeights& w, const RopeAngles& angles, size_t n,
+// x += norm₂(Wo a + bo),  a = attention(rope(norm(Wq x̂ + bq)), rope(norm(Wk x̂ + bk)), Wv x̂ + bv),
+// x̂ = norm₁(x); biases, norms and rotations as far as the architecture has them.
+void Transformer::AttentionBlock(const LayerWeights& w, const RopeAngles* angles, size_t n,
                                  float* x, LayerCache& cache) {
-  normed_.resize(n * config_.hidden_size);
-  q_.resize(n * config_.q_size());
-  k_.resize(n * config_.kv_size());
-  v_.resize(n * config_.kv_size());
   attended_.resize(n * config_.q_size());
-  delta_.resize(n * config_.hidden_size);
 
-  backend_.RmsNorm(x, n, w.attn_norm, config_.rms_norm_eps, normed_.data());
-  backend_.MatMul(normed_.data(), n, w.wq, q_.data());
-  backend_.MatMul(normed_.data(), n, w.wk, k_.data());
-  backend_.MatMul(normed_.data(), n, w.wv, v_.data());
-  backend_.Rope(q_.data(), n, config_.n_heads, config_.head_dim, angles);
-  backend_.Rope(k_.data(), n, config_.n_kv_heads, config_.head_dim, angles);
+  const float* normed = PreNorm(x, n, w.attn_norm);
+  Linear(normed, n, w.wq, w.bq, q_);
+  Linear(normed, n, w.wk, w.bk, k_);
+  Linear(normed, n, w.wv, w.bv, v_);
+  NormInPlace(w.q_norm, q_);
+  NormInPlace(w.k_norm, k_);
+  if (angles != nullptr) {
+    backend_.Rope(q_.data(), n, config_.n_heads, config_.head_dim, *angles);
+    backend_.Rope(k_.data(), n, config_.n_kv_heads, config_.head_dim, *angles);
+  }
 
   cache.Append(k_.data(), v_.data(), n);
-  const float scale = 1.0f / std::sqrt(static_cast<float>(config_.head_dim));
-  backend_.Attend(q_.data(), n, config_.n_heads, cache, {scale}, attended_.data());
+  backend_.Attend(q_.data(), n, config_.n_heads, cache,
+                  {attention_scale_, config_.attention_softcap}, attended_.data());
   cache.Trim();
 
-  backend_.MatMul(attended_.data(), n, w.wo, delta_.data());
+  Linear(attended_.data(), n, w.wo, w.bo, delta_);
+  NormInPlace(w.attn_post_norm, delta_);
   backend_.Add(x, delta_.data(), delta_.size());
 }
 
-// x += W_down · (silu(W_gate x̂) ⊙ W_up x̂),  x̂ = rmsnorm(x)
+// x += norm₂(W_down (f(W_gate x̂ + b_gate) ⊙ (W_up x̂ + b_up)) + b_down),  x̂ = norm₁(x)
 void Transformer::MlpBlock(const LayerWeights& w, size_t n, float* x) {
-  normed_.resize(n * config_.hidden_size);
-  gate_.resize(n * config_.intermediate_size);
-  up_.resize(n * config_.intermediate_size);
-  delta_.resize(n * config_.hidden_size);
-
-  backend_.RmsNorm(x, n, w.ffn_norm, config_.rms_norm_eps, normed_.data());
-  backend_.MatMul(normed_.data(), n, w.w_gate, gate_.data());
-  backend_.MatMul(normed_.data(), n, w.w_up, up_.data());
-  backend_.SwiGlu(gate_.data(), up_.data(), gate_.size());
-  backend_.MatMul(gate_.data(), n, w.w_down, delta_.data());
+  const float* normed = PreNorm(x, n, w.ffn_norm);
+  Linear(normed, n, w.w_gate, w.b_gate, gate_);
+  Linear(normed, n, w.w_up, w.b_up, up_);
+  if (config_.activation == Activation::kSilu) {
+    backend_.SwiGlu(gate_.data(), up_.data(), gate_.size());
+  } else {
+    backend_.GeGlu(gate_.data(), up_.data(), gate_.size());
+  }
+  Linear(gate_.data(), n, w.w_down, w.b_down, delta_);
+  NormInPlace(w.ffn_post_norm, delta_);
   backend_.Add(x, delta_.data(), delta_.size());
 }
 
 void Transformer::Logits(const float* hidden, size_t n, float* logits) {
-  normed_.resize(n * config_.hidden_size);
-  backend_.RmsNorm(hidden, n, weights_.output_norm, config_.rms_norm_eps, normed_.data());
-  backend_.MatMul(normed_.data(), n, weights_.output, logits);
+  const float* normed = PreNorm(hidden, n, weights_.output_norm);
+  backend_.MatMul(normed, n, weights_.output, logits);
+  if (config_.final_softcap > 0) {
+    backend_.SoftCap(logits, config_.final_softcap, n * config_.vocab_size);
+  }
+}
+
+// x itself if there is no norm.
+const float* Transformer::PreNorm(const float* x, size_t n, const std::vector<float>& weight) {
+  if (weight.empty()) return x;
+  normed_.resize(n * weight.size());
+  backend_.RmsNorm(x, n, weight, config_.rms_norm_eps, normed_.data());
+  return normed_.data();
+}
+
+// Every run of weight.size() elements by itself: a token, or a head of it.
+void Transformer::NormInPlace(const std::vector<float>& weight, std::vector<float>& x) {
+  if (weight.empty()) return;
+  backend_.RmsNorm(x.data(), x.size() / weight.size(), weight, config_.rms_norm_eps, x.data());
+}
+
+// out = W x + b
+void Transformer::Linear(const float* x, size_t n, const Weight& w, const std::vector<float>& bias,
+                         std::vector<float>& out) {
+  out.resize(n * w.rows);
+  backend_.MatMul(x, n, w, out.data());
+  if (!bias.empty()) backend_.AddBias(out.data(), n, bias);
 }
 
 }  // namespace spark

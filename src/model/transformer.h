@@ -1,4 +1,5 @@
-// The forward pass of a Llama-family transformer, written once for every backend.
+// The forward pass, written once for every architecture and every backend: what distinguishes
+// architectures are values of ModelConfig, and vectors that are there or not.
 #ifndef SPARK_MODEL_TRANSFORMER_H_
 #define SPARK_MODEL_TRANSFORMER_H_
 
@@ -53,19 +54,34 @@ class Transformer {
   void Logits(const float* hidden, size_t n, float* logits);
 
   const ModelConfig& config() const { return config_; }
-  std::span<const float> rope_frequencies() const { return rope_frequencies_; }
+  // How a layer rotates queries and keys, and by how many radians a position, [rope(layer).dim /
+  // 2]; zeros for a layer without RoPE.
+  const RopeConfig& rope(size_t layer) const;
+  std::span<const float> rope_frequencies(size_t layer) const;
 
  private:
+  struct TileAngles {
+    RopeAngles global, local;
+    const RopeAngles* Of(LayerConfig::Rope kind) const;  // null: no rotation
+  };
+  std::vector<TileAngles> MakeAngles(size_t first_position, size_t n_batch) const;
+
   // One tile of a batch: n rows of x are updated in place.
-  void AttentionBlock(const LayerWeights& w, const RopeAngles& angles, size_t n, float* x,
+  void AttentionBlock(const LayerWeights& w, const RopeAngles* angles, size_t n, float* x,
                       LayerCache& cache);
   void MlpBlock(const LayerWeights& w, size_t n, float* x);
+
+  const float* PreNorm(const float* x, size_t n, const std::vector<float>& weight);
+  void NormInPlace(const std::vector<float>& weight, std::vector<float>& x);
+  void Linear(const float* x, size_t n, const Weight& w, const std::vector<float>& bias,
+              std::vector<float>& out);
 
   const ModelConfig& config_;
   const Weights& weights_;
   Backend& backend_;
   const size_t batch_size_;
-  const std::vector<float> rope_frequencies_;
+  const float attention_scale_;
+  const std::vector<float> global_frequencies_, local_frequencies_, no_frequencies_;
 
   // Scratch for one tile; q_ still holds the tile's queries after AttentionBlock().
   std::vector<float> normed_, q_, k_, v_, attended_, gate_, up_, delta_;

@@ -64,7 +64,8 @@ Run EvaluatePrompt(const std::string& model, const std::vector<int64_t>& ids,
 }
 
 TEST_CASE("logits of a prompt are those of transformers", "[generate][oracle]") {
-  for (const char* model : {"llama", "llama-linear-rope", "llama3-rope"}) {
+  for (const char* model : {"llama", "llama-linear-rope", "llama3-rope", "qwen2", "qwen3", "olmo2",
+                            "phi3", "smollm3"}) {
     CAPTURE(model);
     const SafetensorsFile expected = Expected(model);
     const std::vector<int64_t> ids = expected.ReadInts("input_ids");

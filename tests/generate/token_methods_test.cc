@@ -67,8 +67,8 @@ class KeptTokens : public LayerObserver {
     const CompressionPass pass{.layer = layer,
                                .n_layers = config.n_layers,
                                .next_position = n_,
-                               .rope = &config.rope,
-                               .rope_frequencies = transformer_.rope_frequencies(),
+                               .rope = &transformer_.rope(layer),
+                               .rope_frequencies = transformer_.rope_frequencies(layer),
                                .threads = 2};
     CompressLayer(plan_, pass, queries, config.n_heads, cache);
     std::vector<int64_t>& kept = kept_.emplace_back();

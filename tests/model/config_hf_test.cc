@@ -37,6 +37,14 @@ json With(const char* key, const json& value) {
   return config;
 }
 
+// The same under another `model_type`, with some keys changed.
+json Typed(const char* type, const json& changes) {
+  json config = With("model_type", type);
+  if (std::string_view(type).starts_with("gemma")) config.erase("hidden_act");
+  config.update(changes);
+  return config;
+}
+
 TEST_CASE("hf config: every hyperparameter is read", "[config]") {
   const auto [config, tied] = Load(With("head_dim", 16));
   CHECK(config.arch == "llama");
@@ -120,7 +128,8 @@ TEST_CASE("hf config: RoPE scaling that is unknown or incomplete", "[config]") {
 }
 
 TEST_CASE("hf config: unknown architecture", "[config]") {
-  ExpectRefused(With("model_type", "mamba"), {"model_type", "found \"mamba\"", "allowed llama"});
+  ExpectRefused(With("model_type", "mamba"),
+                {"model_type", "found \"mamba\"", "allowed llama, mistral, qwen2"});
   ExpectRefused(json::object(), {"model_type", "missing"});
   ExpectRefused(json::array(), {"not a JSON object"});
 }
@@ -152,8 +161,9 @@ TEST_CASE("hf config: heads not divisible by KV heads, absurd sizes", "[config]"
 }
 
 TEST_CASE("hf config: features that would change the result", "[config]") {
-  ExpectRefused(With("attention_bias", true), {"attention_bias", "biases"});
-  ExpectRefused(With("mlp_bias", true), {"mlp_bias", "biases"});
+  ExpectRefused(Typed("mistral", {{"attention_bias", true}}), {"attention_bias", "not supported"});
+  ExpectRefused(Typed("olmo2", {{"mlp_bias", true}}), {"mlp_bias", "not supported"});
+  ExpectRefused(With("use_bidirectional_attention", true), {"use_bidirectional_attention"});
   ExpectRefused(With("hidden_act", "gelu"), {"hidden_act", "found \"gelu\"", "silu"});
   ExpectRefused(With("quantization_config", json::object()), {"quantization_config"});
   ExpectRefused(With("partial_rotary_factor", 0.5), {"partial_rotary_factor"});
@@ -162,6 +172,96 @@ TEST_CASE("hf config: features that would change the result", "[config]") {
   json both = With("rope_parameters", {{"rope_type", "default"}});
   both["rope_scaling"] = {{"type", "linear"}, {"factor", 2}};
   ExpectRefused(both, {"rope_scaling", "rope_parameters"});
+  ExpectRefused(With("rope_parameters", {{"full_attention", {{"rope_type", "default"}}}}),
+                {"rope_parameters.full_attention", "not supported"});
+  ExpectRefused(Typed("phi3", {{"rope_scaling", {{"type", "longrope"}}}}),
+                {"rope_scaling.type", "longrope"});
+}
+
+TEST_CASE("hf config: biases, activation, partial rotation", "[config]") {
+  const ModelConfig biased = Load(With("attention_bias", true)).model;
+  CHECK((biased.qkv_bias && biased.attn_output_bias && !biased.mlp_bias));
+  CHECK(Load(With("mlp_bias", true)).model.mlp_bias);
+  CHECK(Load(With("hidden_act", "gelu_pytorch_tanh")).model.activation == Activation::kGeluTanh);
+  CHECK(Load(Typed("phi3", {{"partial_rotary_factor", 0.5}})).model.rope.dim == 4);
+  CHECK(Load(Typed("phi3", {{"rope_parameters", {{"partial_rotary_factor", 0.75}}}}))
+            .model.rope.dim == 6);
+  ExpectRefused(Typed("phi3", {{"partial_rotary_factor", 0}}),
+                {"partial_rotary_factor", "found 0"});
+  ExpectRefused(Typed("phi3", {{"partial_rotary_factor", 0.4}}), {"rope dimensions", "even"});
+}
+
+std::vector<size_t> Windows(const json& config) {
+  std::vector<size_t> windows;
+  for (const LayerConfig& layer : Load(config).model.layers) windows.push_back(layer.window);
+  return windows;
+}
+
+TEST_CASE("hf config: windows", "[config]") {
+  using Sizes = std::vector<size_t>;
+  CHECK(Windows(With("sliding_window", 16)) == Sizes{0, 0, 0});  // no such thing in llama
+  CHECK(Windows(Typed("mistral", {{"sliding_window", 16}})) == Sizes{16, 16, 16});
+  CHECK(Windows(Typed("mistral", {{"sliding_window", nullptr}})) == Sizes{0, 0, 0});
+  CHECK(Windows(Typed("mistral", {{"max_position_embeddings", 32768}})) ==
+        Sizes{4096, 4096, 4096});  // what transformers assumes
+  json qwen = Typed("qwen2", {{"sliding_window", 16}, {"max_window_layers", 1}});
+  CHECK(Windows(qwen) == Sizes{0, 0, 0});
+  qwen["use_sliding_window"] = true;
+  CHECK(Windows(qwen) == Sizes{0, 16, 16});
+  qwen["layer_types"] = {"sliding_attention", "full_attention", "full_attention"};
+  CHECK(Windows(qwen) == Sizes{16, 0, 0});
+  qwen["layer_types"] = {"sliding_attention"};
+  ExpectRefused(qwen, {"layer_types", "found 1", "allowed 3"});
+  qwen["layer_types"] = {"sliding_attention", "linear_attention", "full_attention"};
+  ExpectRefused(qwen, {"layer_types", "linear_attention", "full_attention, sliding_attention"});
+  CHECK(Windows(Typed("gemma2", {{"sliding_window", 16}})) == Sizes{16, 0, 16});
+}
+
+TEST_CASE("hf config: layers without RoPE", "[config]") {
+  const auto ropes = [](const json& config) {
+    std::string letters;
+    for (const LayerConfig& layer : Load(config).model.layers) {
+      letters += layer.rope == LayerConfig::Rope::kNone ? '0' : '1';
+    }
+    return letters;
+  };
+  CHECK(ropes(Typed("smollm3", {{"num_hidden_layers", 5}})) == "11101");
+  CHECK(ropes(Typed("smollm3", {{"no_rope_layer_interval", 2}})) == "101");
+  CHECK(ropes(Typed("smollm3", {{"no_rope_layers", {0, 1, 0}}})) == "010");
+  ExpectRefused(Typed("smollm3", {{"no_rope_layers", {0, 1}}}), {"no_rope_layers", "found 2"});
+  ExpectRefused(Typed("smollm3", {{"no_rope_layers", {0, 1, 2}}}), {"no_rope_layers", "0, 1"});
+}
+
+// As Google publishes Gemma 3 4B: only what differs from the defaults, around it the vision part.
+TEST_CASE("hf config: the text part of Gemma 3", "[config]") {
+  const json config = {{"model_type", "gemma3"},
+                       {"text_config",
+                        {{"model_type", "gemma3_text"},
+                         {"hidden_size", 2560},
+                         {"intermediate_size", 10240},
+                         {"num_hidden_layers", 34},
+                         {"rope_scaling", {{"factor", 8.0}, {"rope_type", "linear"}}},
+                         {"sliding_window", 1024}}},
+                       {"vision_config", {{"hidden_size", 1152}}}};
+  const auto [model, tied] = Load(config);
+  CHECK(tied);
+  CHECK(model.arch == "gemma3");
+  CHECK(model.vocab_size == 262208);
+  CHECK((model.n_heads == 8 && model.n_kv_heads == 4 && model.head_dim == 256));
+  CHECK(model.rope.theta == 1e6f);
+  CHECK(model.rope.factor == 8.0f);
+  CHECK(model.local_rope.theta == 1e4f);
+  CHECK(model.local_rope.scaling == RopeScaling::kNone);
+  CHECK(model.attention_scale == 1.0f / 16);
+  CHECK(model.layers[4].window == 1024);
+  CHECK(model.layers[5].window == 0);
+  CHECK(model.layers[5].rope == LayerConfig::Rope::kGlobal);
+  json quantised = config;
+  quantised["quantization_config"] = json::object();
+  ExpectRefused(quantised, {"quantization_config"});
+  quantised = config;
+  quantised.erase("text_config");
+  ExpectRefused(quantised, {"text_config", "missing"});
 }
 
 }  // namespace

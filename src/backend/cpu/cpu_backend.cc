@@ -26,6 +26,14 @@ void CpuBackend::ForItems(size_t count, size_t elements, const Body& body) {
   }
 }
 
+template <class Body>
+void CpuBackend::ForPieces(size_t count, const Body& body) {
+  ForItems(CeilDiv(count, kChunk), count, [&](size_t i) {
+    const size_t first = i * kChunk;
+    body(first, std::min(kChunk, count - first));
+  });
+}
+
 void CpuBackend::Embed(const Weight& table, std::span<const int32_t> ids, float* out) {
   matmul_.Embed(table, ids, out);
 }
@@ -59,17 +67,28 @@ void CpuBackend::Rope(float* x, size_t n, size_t n_heads, size_t head_dim,
 }
 
 void CpuBackend::SwiGlu(float* gate, const float* up, size_t count) {
-  ForItems(CeilDiv(count, kChunk), count, [&](size_t i) {
-    const size_t first = i * kChunk;
-    SwiGluRow(gate + first, up + first, std::min(kChunk, count - first));
-  });
+  ForPieces(count, [&](size_t first, size_t n) { SwiGluRow(gate + first, up + first, n); });
+}
+
+void CpuBackend::GeGlu(float* gate, const float* up, size_t count) {
+  ForPieces(count, [&](size_t first, size_t n) { GeGluRow(gate + first, up + first, n); });
 }
 
 void CpuBackend::Add(float* x, const float* y, size_t count) {
-  ForItems(CeilDiv(count, kChunk), count, [&](size_t i) {
-    const size_t first = i * kChunk;
-    AddRow(x + first, y + first, std::min(kChunk, count - first));
-  });
+  ForPieces(count, [&](size_t first, size_t n) { AddRow(x + first, y + first, n); });
+}
+
+void CpuBackend::AddBias(float* x, size_t n, std::span<const float> bias) {
+  const size_t dim = bias.size();
+  ForItems(n, n * dim, [&](size_t i) { AddRow(x + i * dim, bias.data(), dim); });
+}
+
+void CpuBackend::Scale(float* x, float factor, size_t count) {
+  ForPieces(count, [&](size_t first, size_t n) { ScaleRow(x + first, factor, n); });
+}
+
+void CpuBackend::SoftCap(float* x, float cap, size_t count) {
+  ForPieces(count, [&](size_t first, size_t n) { SoftCapRow(x + first, cap, n); });
 }
 
 void CpuBackend::Scores(const float* q, size_t group, const KeyStore& keys, float* scores) {

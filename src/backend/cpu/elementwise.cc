@@ -83,31 +83,65 @@ void RotatePairsKernel(float* x, const float* cos, const float* sin, size_t n_pa
   }
 }
 
-void SwiGluKernel(float* gate, const float* up, size_t n) {
+// x = f(x), f from lanes to lanes.
+template <class F>
+HWY_INLINE void MapRow(float* x, size_t n, const F& f) {
   const FloatTag df;
   const size_t lanes = hn::Lanes(df);
-  const FloatVec one = hn::Set(df, 1.0f);
-  const auto gated = [&](FloatVec g, FloatVec u) HWY_ATTR {
-    return hn::Mul(hn::Div(g, hn::Add(one, Exp(df, hn::Neg(g)))), u);
-  };
+  size_t i = 0;
+  for (; i + lanes <= n; i += lanes) hn::StoreU(f(hn::LoadU(df, x + i)), df, x + i);
+  if (i < n) hn::StoreN(f(hn::LoadN(df, x + i, n - i)), df, x + i, n - i);
+}
+
+// x = f(x, y)
+template <class F>
+HWY_INLINE void MapRows(float* x, const float* y, size_t n, const F& f) {
+  const FloatTag df;
+  const size_t lanes = hn::Lanes(df);
   size_t i = 0;
   for (; i + lanes <= n; i += lanes) {
-    hn::StoreU(gated(hn::LoadU(df, gate + i), hn::LoadU(df, up + i)), df, gate + i);
+    hn::StoreU(f(hn::LoadU(df, x + i), hn::LoadU(df, y + i)), df, x + i);
   }
   if (i < n) {
-    const FloatVec g = hn::LoadN(df, gate + i, n - i);
-    hn::StoreN(gated(g, hn::LoadN(df, up + i, n - i)), df, gate + i, n - i);
+    const FloatVec rest = hn::LoadN(df, x + i, n - i);
+    hn::StoreN(f(rest, hn::LoadN(df, y + i, n - i)), df, x + i, n - i);
   }
 }
 
-void AddKernel(float* x, const float* y, size_t n) {
+void SwiGluKernel(float* gate, const float* up, size_t n) {
   const FloatTag df;
-  const size_t lanes = hn::Lanes(df);
-  size_t i = 0;
-  for (; i + lanes <= n; i += lanes) {
-    hn::StoreU(hn::Add(hn::LoadU(df, x + i), hn::LoadU(df, y + i)), df, x + i);
-  }
-  for (; i < n; ++i) x[i] += y[i];
+  const FloatVec one = hn::Set(df, 1.0f);
+  MapRows(gate, up, n, [&](FloatVec g, FloatVec u) HWY_ATTR {
+    return hn::Mul(hn::Div(g, hn::Add(one, Exp(df, hn::Neg(g)))), u);
+  });
+}
+
+// (1 + tanh t) / 2 = 1 / (1 + exp(-2t))
+void GeGluKernel(float* gate, const float* up, size_t n) {
+  const FloatTag df;
+  const FloatVec one = hn::Set(df, 1.0f);
+  const FloatVec minus_two_root = hn::Set(df, -1.5957691216f);  // -2 sqrt(2/π)
+  const FloatVec cubic = hn::Set(df, 0.044715f);
+  MapRows(gate, up, n, [&](FloatVec g, FloatVec u) HWY_ATTR {
+    const FloatVec t = hn::MulAdd(hn::Mul(cubic, hn::Mul(g, g)), g, g);
+    return hn::Mul(hn::Div(g, hn::Add(one, Exp(df, hn::Mul(minus_two_root, t)))), u);
+  });
+}
+
+void ScaleKernel(float* x, float factor, size_t n) {
+  const FloatTag df;
+  const FloatVec factors = hn::Set(df, factor);
+  MapRow(x, n, [&](FloatVec v) HWY_ATTR { return hn::Mul(v, factors); });
+}
+
+void SoftCapKernel(float* x, float cap, size_t n) {
+  const FloatTag df;
+  const FloatVec caps = hn::Set(df, cap);
+  MapRow(x, n, [&](FloatVec v) HWY_ATTR { return hn::Mul(caps, Tanh(df, hn::Div(v, caps))); });
+}
+
+void AddKernel(float* x, const float* y, size_t n) {
+  MapRows(x, y, n, [](FloatVec a, FloatVec b) HWY_ATTR { return hn::Add(a, b); });
 }
 
 }  // namespace spark::HWY_NAMESPACE
@@ -120,6 +154,9 @@ HWY_EXPORT(NormRowKernel);
 HWY_EXPORT(RotateHalvesKernel);
 HWY_EXPORT(RotatePairsKernel);
 HWY_EXPORT(SwiGluKernel);
+HWY_EXPORT(GeGluKernel);
+HWY_EXPORT(ScaleKernel);
+HWY_EXPORT(SoftCapKernel);
 HWY_EXPORT(AddKernel);
 
 void NormRow(const float* x, const float* weight, size_t n, float eps, float* out) {
@@ -134,6 +171,11 @@ void RotatePairs(float* x, const float* cos, const float* sin, size_t n_pairs) {
 void SwiGluRow(float* gate, const float* up, size_t n) {
   HWY_DYNAMIC_DISPATCH(SwiGluKernel)(gate, up, n);
 }
+void GeGluRow(float* gate, const float* up, size_t n) {
+  HWY_DYNAMIC_DISPATCH(GeGluKernel)(gate, up, n);
+}
+void ScaleRow(float* x, float factor, size_t n) { HWY_DYNAMIC_DISPATCH(ScaleKernel)(x, factor, n); }
+void SoftCapRow(float* x, float cap, size_t n) { HWY_DYNAMIC_DISPATCH(SoftCapKernel)(x, cap, n); }
 void AddRow(float* x, const float* y, size_t n) { HWY_DYNAMIC_DISPATCH(AddKernel)(x, y, n); }
 
 }  // namespace spark

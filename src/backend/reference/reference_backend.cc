@@ -1,6 +1,7 @@
 // Every operation in plain scalar C++, f32, no tricks: the code to study, and the twin that every
 // kernel is tested against.
 #include <cmath>
+#include <numbers>
 
 #include "backend/backend.h"
 #include "backend/dequantize.h"
@@ -66,8 +67,28 @@ class ReferenceBackend : public Backend {
     for (size_t i = 0; i < count; ++i) gate[i] = gate[i] / (1.0f + std::exp(-gate[i])) * up[i];
   }
 
+  void GeGlu(float* gate, const float* up, size_t count) override {
+    const float root = std::sqrt(2.0f / std::numbers::pi_v<float>);
+    for (size_t i = 0; i < count; ++i) {
+      const float z = gate[i];
+      gate[i] = 0.5f * z * (1.0f + std::tanh(root * (z + 0.044715f * z * z * z))) * up[i];
+    }
+  }
+
   void Add(float* x, const float* y, size_t count) override {
     for (size_t i = 0; i < count; ++i) x[i] += y[i];
+  }
+
+  void AddBias(float* x, size_t n, std::span<const float> bias) override {
+    for (size_t i = 0; i < n * bias.size(); ++i) x[i] += bias[i % bias.size()];
+  }
+
+  void Scale(float* x, float factor, size_t count) override {
+    for (size_t i = 0; i < count; ++i) x[i] *= factor;
+  }
+
+  void SoftCap(float* x, float cap, size_t count) override {
+    for (size_t i = 0; i < count; ++i) x[i] = cap * std::tanh(x[i] / cap);
   }
 
   void Scores(const float* q, size_t group, const KeyStore& keys, float* scores) override {
