@@ -34,6 +34,7 @@ void InstallSignalHandlers() {
 }
 
 bool InterruptRequested() { return g_interrupts > 0; }
+void ForgetInterrupt() { g_interrupts = 0; }
 
 void WriteStdout(std::string_view text) {
   while (!text.empty()) {

@@ -19,6 +19,7 @@ inline constexpr int kExitInterrupted = 130;
 // instead of a signal.
 void InstallSignalHandlers();
 bool InterruptRequested();
+void ForgetInterrupt();  // it has been answered: the program goes on
 
 // Writes all of `text`, unbuffered. Throws Error when stdout does not take it.
 void WriteStdout(std::string_view text);
