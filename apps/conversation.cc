@@ -50,22 +50,27 @@ ConversationTask::ConversationTask(const GenerateFlags& flags, const Model& mode
 
 void ConversationTask::Run() {
   if (StdinIsTerminal()) Say("/help lists the commands.\n");
-  if (flags_.has_prompt() && !AnswerReported(ReadPromptText(flags_))) return;
+  Converse();
+  if (!InterruptRequested()) return;
+  statistics_.stop_reason = Name(StopReason::kInterrupted);
+  interrupted_ = true;
+}
+
+void ConversationTask::Converse() {
+  if (flags_.has_prompt() && !AnswerOrReport(ReadPromptText(flags_))) return;
   const ReadLine read_line = [this](const std::string& prompt) { return editor_.Read(prompt); };
   while (const std::optional<TurnInput> input = ReadTurn(read_line)) {
     if (InterruptRequested()) break;  // in the middle of a turn
-    if (!(input->is_command ? RunCommand(input->text) : AnswerReported(input->text))) return;
+    if (!(input->is_command ? RunCommand(input->text) : AnswerOrReport(input->text))) return;
   }
-  if (InterruptRequested()) statistics_.stop_reason = Name(StopReason::kInterrupted);
 }
 
 // People go on after a turn that failed or was stopped; a script does not.
-bool ConversationTask::AnswerReported(const std::string& turn) {
+bool ConversationTask::AnswerOrReport(const std::string& turn) {
   const bool person = StdinIsTerminal();
   try {
     if (!Answer(turn) && !person) return false;
   } catch (const Interrupted&) {
-    statistics_.stop_reason = Name(StopReason::kInterrupted);
     if (!person) return false;
     Say("The turn was not read.\n");
   } catch (const Error& error) {

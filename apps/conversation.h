@@ -20,12 +20,14 @@ class ConversationTask {
   void Run();
 
   Statistics TakeStatistics();
+  bool interrupted() const { return interrupted_; }  // that is why it ended
 
  private:
+  void Converse();
   // Returns whether to go on.
   bool RunCommand(const std::string& line);
   bool Answer(const std::string& turn);
-  bool AnswerReported(const std::string& turn);
+  bool AnswerOrReport(const std::string& turn);
   void Save(const std::string& path) const;
 
   const GenerateFlags& flags_;
@@ -33,6 +35,7 @@ class ConversationTask {
   Statistics start_;       // of a conversation without turns
   Statistics statistics_;  // since then
   LineEditor editor_;
+  bool interrupted_ = false;
 };
 
 }  // namespace spark

@@ -84,9 +84,8 @@ void PrintStatistics(const GenerateFlags& flags, Statistics statistics) {
 int Converse(const GenerateFlags& flags, const Model& model, const Statistics& start) {
   ConversationTask task(flags, model, start);
   task.Run();
-  const Statistics statistics = task.TakeStatistics();
-  PrintStatistics(flags, statistics);
-  return statistics.stop_reason == Name(StopReason::kInterrupted) ? kExitInterrupted : 0;
+  PrintStatistics(flags, task.TakeStatistics());
+  return task.interrupted() ? kExitInterrupted : 0;
 }
 
 int Run(int argc, const char* const* argv) {

@@ -84,7 +84,7 @@ TEST_CASE("without a plan a conversation equals one run over all of its text", "
 TEST_CASE("turns are compressed when they have been answered", "[conversation]") {
   for (const std::string plan :
        {"spark:0.5", "think:0.5", "snapkv:0.5+spark:0.8", "spark:0.8[keep=4,sinks=2]", "h2o:n=40",
-        "snapkv:n=24+spark:0.8", "expected:0.5"}) {
+        "snapkv:n=80+spark:0.8", "expected:0.5"}) {
     for (const CacheType type : {CacheType::kF16, CacheType::kQ8_0}) {
       CAPTURE(plan);
       Conversation conversation(Embedded(), Options(plan, type));
@@ -157,10 +157,10 @@ TEST_CASE("a first turn that is not read leaves an empty conversation", "[conver
 
 TEST_CASE("a turn that does not fit changes nothing", "[conversation]") {
   ConversationOptions options = Options("spark:0.5");
-  options.session.context_size = 100;
+  options.session.context_size = 300;
   Conversation conversation(Embedded(), options);
   std::string longer;
-  for (int i = 0; i < 200; ++i) longer += "fox ";
+  for (int i = 0; i < 400; ++i) longer += "fox ";
   CHECK_THROWS_AS(Ask(conversation, longer), Error);
   CHECK(conversation.messages().size() == 1);
   Ask(conversation, "Once", 3);
