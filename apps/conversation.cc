@@ -84,7 +84,6 @@ bool ConversationTask::AnswerOrReport(const std::string& turn) {
 bool ConversationTask::Answer(const std::string& turn) {
   GenerationOptions options = flags_.generation;
   options.interrupted = InterruptRequested;
-  const size_t before = conversation_.session().position();
   std::optional<ProgressLine> progress("reading");
   const Generation answer = conversation_.Answer(
       turn, options,
@@ -99,10 +98,11 @@ bool ConversationTask::Answer(const std::string& turn) {
   statistics_.decode_seconds += answer.decode_seconds;
   statistics_.decode_steps += answer.decode_steps;
   statistics_.stop_reason = Name(answer.stop_reason);
-  if (before > 0) {
-    statistics_.question_tokens +=
-        conversation_.session().position() - before - answer.decode_steps;
-  }
+  // All that has been fed or drawn is the first turn, an answer, or a later turn.
+  const Session& session = conversation_.session();
+  const size_t unfed = answer.ids.size() - answer.decode_steps;
+  statistics_.question_tokens =
+      session.position() + unfed - session.context_tokens() - statistics_.generated_tokens;
   if (answer.stop_reason == StopReason::kContextFull) {
     PrintMessage(
         fmt::format("the context of {} tokens is full", conversation_.session().context_size()));
