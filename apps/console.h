@@ -31,6 +31,8 @@ bool StdinIsTerminal();
 
 // Everything up to the end. `name` stands for the stream in messages. Throws Error.
 std::string ReadAll(std::istream& in, const std::string& name);
+// Waits until stdin can be read; false on SIGINT.
+bool WaitForStdin();
 // The next line without its end; nothing at the end of stdin, or on SIGINT.
 std::optional<std::string> ReadStdinLine();
 

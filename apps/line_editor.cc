@@ -26,12 +26,10 @@ int ReadCharacter(EditLine*, wchar_t* character) {
   std::mbstate_t state{};
   while (true) {
     char byte = 0;
+    if (!WaitForStdin()) return -1;
     const ssize_t n = read(STDIN_FILENO, &byte, 1);
-    if (n == 0) return 0;
-    if (n < 0) {
-      if (errno == EINTR && !InterruptRequested()) continue;
-      return -1;
-    }
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return static_cast<int>(n);
     const size_t used = std::mbrtowc(character, &byte, 1, &state);
     if (used == static_cast<size_t>(-1)) state = {};  // no text: dropped
     if (used <= 1) return 1;

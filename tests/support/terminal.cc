@@ -80,6 +80,16 @@ std::string Terminal::WaitFor(const std::string& text) {
   return before;
 }
 
+void Terminal::WaitForBytes(size_t n) {
+  const Clock::time_point deadline = Clock::now() + std::chrono::seconds(30);
+  while (seen_.size() < n) {
+    if (!ReadMore() || Clock::now() > deadline) {
+      throw std::runtime_error("too little came on the screen: " + seen_);
+    }
+  }
+  seen_.erase(0, n);
+}
+
 int Terminal::Wait() {
   const Clock::time_point deadline = Clock::now() + std::chrono::seconds(30);
   while (ReadMore()) {

@@ -22,6 +22,9 @@ class Terminal {
   // what stood in between. Throws when it does not come within 30 seconds.
   std::string WaitFor(const std::string& text);
 
+  // The same until `n` bytes have come, whatever they are.
+  void WaitForBytes(size_t n);
+
   // Waits for the end; returns the exit code, 128 + signal if one ended the program.
   int Wait();
 
