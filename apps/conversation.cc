@@ -104,8 +104,10 @@ bool ConversationTask::Answer(const std::string& turn) {
   statistics_.question_tokens =
       session.position() + unfed - session.context_tokens() - statistics_.generated_tokens;
   if (answer.stop_reason == StopReason::kContextFull) {
-    PrintMessage(
-        fmt::format("the context of {} tokens is full", conversation_.session().context_size()));
+    PrintMessage(fmt::format("the context of {} tokens is full", session.context_size()));
+  }
+  if (answer.stop_reason == StopReason::kLength && StdinIsTerminal()) {
+    Say(fmt::format("[{} tokens: -n]\n", answer.ids.size()));
   }
   return answer.stop_reason != StopReason::kInterrupted &&
          answer.stop_reason != StopReason::kContextFull;

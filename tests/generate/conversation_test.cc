@@ -115,6 +115,19 @@ TEST_CASE("turns are compressed when they have been answered", "[conversation]")
   }
 }
 
+TEST_CASE("turns are compressed beside a decode interval, too", "[conversation]") {
+  for (const std::string plan : {"none", "spark:0.5", "think:0.5", "spark:0.8[keep=4]"}) {
+    CAPTURE(plan);
+    ConversationOptions options = Options(plan);
+    options.session.decode_interval = 7;
+    Conversation conversation(Embedded(), options);
+    for (int i = 0; i < 3; ++i) Ask(conversation, "Once there was a fox.", 20);
+    CHECK(conversation.session().position() == conversation.ids().size());
+    for (const float logit : conversation.session().NextLogits()) CHECK(std::isfinite(logit));
+    if (plan == "none") CHECK(DistanceToOneRun(conversation, Options("none").session) < kRounding);
+  }
+}
+
 TEST_CASE("spark's conversation takes fewer bytes than a dense one", "[conversation]") {
   const auto bytes = [](const std::string& plan) {
     Conversation conversation(Embedded(), Options(plan, CacheType::kF16));
