@@ -100,9 +100,8 @@ bool ConversationTask::Answer(const std::string& turn) {
   statistics_.stop_reason = Name(answer.stop_reason);
   // All that has been fed or drawn is the first turn, an answer, or a later turn.
   const Session& session = conversation_.session();
-  const size_t unfed = answer.ids.size() - answer.decode_steps;
-  statistics_.question_tokens =
-      session.position() + unfed - session.context_tokens() - statistics_.generated_tokens;
+  statistics_.question_tokens = session.position() + answer.ids.size() - answer.decode_steps -
+                                session.context_tokens() - statistics_.generated_tokens;
   if (answer.stop_reason == StopReason::kContextFull) {
     PrintMessage(fmt::format("the context of {} tokens is full", session.context_size()));
   }
@@ -129,10 +128,7 @@ bool ConversationTask::RunCommand(const std::string& line) {
     statistics_ = start_;
     Say("A new conversation.\n");
   } else {
-    Say(
-        fmt::format("{}: no such command. /help lists them; a turn that begins with / needs a "
-                    "space in front.\n",
-                    name));
+    Say(name + ": no such command, see /help. A turn that begins with / needs a space in front.\n");
   }
   return true;
 }

@@ -101,13 +101,14 @@ int Run(int argc, const char* const* argv) {
   const Model model = LoadModel(flags);
   const std::chrono::duration<double> load_time = std::chrono::steady_clock::now() - start;
   if (PrintAboutModel(flags, model)) return 0;
-  const Statistics start_of_run = StartStatistics(flags, model, load_time.count());
-  if (flags.conversation) return Converse(flags, model, start_of_run);
+  if (flags.conversation) {
+    return Converse(flags, model, StartStatistics(flags, model, load_time.count()));
+  }
 
   const std::optional<SavedContext> saved = OpenSavedContext(flags);
   const SavedContext* start_from = saved ? &*saved : nullptr;
   const Prompts prompts = PreparePrompts(flags, model, start_from);
-  GenerateTask task(flags, model, start_of_run);
+  GenerateTask task(flags, model, StartStatistics(flags, model, load_time.count()));
   try {
     task.Run(prompts, start_from);
   } catch (const Interrupted&) {
