@@ -1,6 +1,7 @@
 #include "apps/console.h"
 
 #include <fmt/format.h>
+#include <sys/select.h>
 #include <unistd.h>
 
 #include <array>
@@ -34,6 +35,7 @@ void InstallSignalHandlers() {
 }
 
 bool InterruptRequested() { return g_interrupts > 0; }
+void ForgetInterrupt() { g_interrupts = 0; }
 
 void WriteStdout(std::string_view text) {
   while (!text.empty()) {
@@ -52,6 +54,25 @@ void PrintMessage(std::string_view text) {
 }
 
 bool StdinIsTerminal() { return isatty(STDIN_FILENO) == 1; }
+
+bool WaitForStdin() {
+  // A signal that came between a look at the flag and the wait would be missed: it is let in by
+  // pselect() only.
+  sigset_t interrupt, before;
+  sigemptyset(&interrupt);
+  sigaddset(&interrupt, SIGINT);
+  sigprocmask(SIG_BLOCK, &interrupt, &before);
+  int ready = 0;
+  while (ready <= 0 && !InterruptRequested()) {
+    fd_set in;
+    FD_ZERO(&in);
+    FD_SET(STDIN_FILENO, &in);
+    ready = pselect(STDIN_FILENO + 1, &in, nullptr, nullptr, nullptr, &before);
+    if (ready < 0 && errno != EINTR) break;  // reading will say what is wrong
+  }
+  sigprocmask(SIG_SETMASK, &before, nullptr);
+  return !InterruptRequested();
+}
 
 std::string ReadAll(std::istream& in, const std::string& name) {
   std::string text;

@@ -19,6 +19,7 @@ inline constexpr int kExitInterrupted = 130;
 // instead of a signal.
 void InstallSignalHandlers();
 bool InterruptRequested();
+void ForgetInterrupt();  // it has been answered: the program goes on
 
 // Writes all of `text`, unbuffered. Throws Error when stdout does not take it.
 void WriteStdout(std::string_view text);
@@ -30,6 +31,8 @@ bool StdinIsTerminal();
 
 // Everything up to the end. `name` stands for the stream in messages. Throws Error.
 std::string ReadAll(std::istream& in, const std::string& name);
+// Waits until stdin can be read; false on SIGINT.
+bool WaitForStdin();
 // The next line without its end; nothing at the end of stdin, or on SIGINT.
 std::optional<std::string> ReadStdinLine();
 

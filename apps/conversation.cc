@@ -1,75 +1,149 @@
-// --conversation: turns in, answers out, one cache.
+#include "apps/conversation.h"
+
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <fstream>
 #include <optional>
+#include <string_view>
 
 #include "apps/console.h"
+#include "apps/generate_prompts.h"
 #include "apps/generate_task.h"
+#include "apps/turn_input.h"
 #include "spark/error.h"
-#include "spark/prompt.h"
 
 namespace spark {
 namespace {
 
-// How turns become text: as the chat format says, or, without one, as plain lines.
-class TurnRenderer {
- public:
-  explicit TurnRenderer(std::optional<ChatFormat> format) : format_(std::move(format)) {}
+constexpr const char* kHelp =
+    R"(A line is a turn. It goes on in the next line if it ends with \, and """ begins and ends a turn
+of many lines. Ctrl-C stops an answer, Ctrl-D ends the conversation.
+  /clear      begin a new conversation
+  /stats      tokens, speed, and bytes of the cache
+  /save FILE  write the conversation: a JSON object with role and content a line
+  /help       this
+  /quit       end the conversation
+A line with a space in front of its / is a turn.
+)";
 
-  std::string First(const std::string& system, const std::string& turn) const {
-    if (!format_) return turn + "\n";
-    const PromptParts parts = RenderChatPrompt(*format_, system, turn, "");
-    return parts.context + parts.question;
+// Answers to commands: not part of the text that stdout carries.
+void Say(const std::string& text) { std::fputs(text.c_str(), stderr); }
+
+ConversationOptions OptionsOf(const GenerateFlags& flags, const Model& model) {
+  if (model.tokenizer() == nullptr || flags.prompt_ids) {
+    throw UsageError("--conversation needs a model with a tokenizer, and no --prompt-ids");
   }
-
-  // Follows an answer.
-  std::string Next(const std::string& turn) const {
-    if (!format_) return "\n" + turn + "\n";
-    const ChatMessage message{"user", turn};
-    return RenderNextTurns(*format_, std::span(&message, 1));
-  }
-
- private:
-  std::optional<ChatFormat> format_;
-};
-
-std::optional<std::string> AskForTurn() {
-  if (StdinIsTerminal()) std::fputs("> ", stderr);
-  return ReadStdinLine();
+  return {.format = SelectChatFormat(flags, model),
+          .system = SystemPrompt(flags),
+          .session = flags.session};
 }
 
 }  // namespace
 
-void GenerateTask::Converse() {
-  if (model_.tokenizer() == nullptr || flags_.prompt_ids) {
-    throw UsageError("--conversation needs a model with a tokenizer, and no --prompt-ids");
+ConversationTask::ConversationTask(const GenerateFlags& flags, const Model& model,
+                                   Statistics statistics)
+    : flags_(flags),
+      conversation_(model, OptionsOf(flags, model)),
+      start_(std::move(statistics)),
+      statistics_(start_) {}
+
+void ConversationTask::Run() {
+  if (StdinIsTerminal()) Say("/help lists the commands.\n");
+  Converse();
+  if (!InterruptRequested()) return;
+  statistics_.stop_reason = Name(StopReason::kInterrupted);
+  interrupted_ = true;
+}
+
+void ConversationTask::Converse() {
+  if (flags_.has_prompt() && !AnswerOrReport(ReadPromptText(flags_))) return;
+  const ReadLine read_line = [this](const std::string& prompt) { return editor_.Read(prompt); };
+  while (const std::optional<TurnInput> input = ReadTurn(read_line)) {
+    if (InterruptRequested()) break;  // in the middle of a turn
+    if (!(input->is_command ? RunCommand(input->text) : AnswerOrReport(input->text))) return;
   }
-  const TurnRenderer renderer(SelectChatFormat(flags_, model_));
-  std::optional<std::string> turn = flags_.has_prompt() ? ReadPromptText(flags_) : AskForTurn();
-  if (!turn) return;  // nobody said anything
-  const std::string system = SystemPrompt(flags_);
-  Prefill(EncodeContext(*model_.tokenizer(), renderer.First(system, *turn)));
-  while (true) {
-    const Generation answer = Answer("");
-    if (answer.stop_reason == StopReason::kInterrupted) return;
-    if (answer.stop_reason == StopReason::kContextFull) {
-      PrintMessage(fmt::format("the context of {} tokens is full", session_.context_size()));
-      return;
-    }
-    turn = AskForTurn();
-    if (InterruptRequested()) MarkInterrupted();
-    if (!turn) return;
-    // The last token that was drawn may not have been fed yet.
-    std::vector<TokenId> ids(answer.ids.begin() + static_cast<std::ptrdiff_t>(answer.decode_steps),
-                             answer.ids.end());
-    history_.resize(history_.size() - ids.size());
-    const std::vector<TokenId> next =
-        model_.tokenizer()->Encode(renderer.Next(*turn), Tokenizer::Special::kParse);
-    ids.insert(ids.end(), next.begin(), next.end());
-    statistics_.question_tokens += next.size();
-    Append(ids);
+}
+
+// People go on after a turn that failed or was stopped; a script does not.
+bool ConversationTask::AnswerOrReport(const std::string& turn) {
+  const bool person = StdinIsTerminal();
+  try {
+    if (!Answer(turn) && !person) return false;
+  } catch (const Interrupted&) {
+    if (!person) return false;
+    Say("The turn was not read.\n");
+  } catch (const Error& error) {
+    if (!person) throw;
+    PrintMessage(error.what());
   }
+  ForgetInterrupt();
+  return true;
+}
+
+bool ConversationTask::Answer(const std::string& turn) {
+  GenerationOptions options = flags_.generation;
+  options.interrupted = InterruptRequested;
+  std::optional<ProgressLine> progress("reading");
+  const Generation answer = conversation_.Answer(
+      turn, options,
+      [&](std::string_view text) {
+        progress.reset();
+        WriteStdout(text);
+      },
+      [&](size_t done, size_t total) { return progress->Update(done, total); });
+  progress.reset();
+  if (options.max_tokens > 0) WriteStdout("\n");
+  statistics_.generated_tokens += answer.ids.size();
+  statistics_.decode_seconds += answer.decode_seconds;
+  statistics_.decode_steps += answer.decode_steps;
+  statistics_.stop_reason = Name(answer.stop_reason);
+  // All that has been fed or drawn is the first turn, an answer, or a later turn.
+  const Session& session = conversation_.session();
+  statistics_.question_tokens = session.position() + answer.ids.size() - answer.decode_steps -
+                                session.context_tokens() - statistics_.generated_tokens;
+  if (answer.stop_reason == StopReason::kContextFull) {
+    PrintMessage(fmt::format("the context of {} tokens is full", session.context_size()));
+  }
+  if (answer.stop_reason == StopReason::kLength && StdinIsTerminal()) {
+    Say(fmt::format("[{} tokens: -n]\n", answer.ids.size()));
+  }
+  return answer.stop_reason != StopReason::kInterrupted &&
+         answer.stop_reason != StopReason::kContextFull;
+}
+
+bool ConversationTask::RunCommand(const std::string& line) {
+  const std::string name = line.substr(0, line.find(' '));
+  const size_t rest = line.find_first_not_of(' ', name.size());
+  const std::string argument = rest == std::string::npos ? "" : line.substr(rest);
+  if (name == "/quit") return false;
+  if (name == "/help") {
+    Say(kHelp);
+  } else if (name == "/stats") {
+    Say(ToText(TakeStatistics()));
+  } else if (name == "/save") {
+    Save(argument);
+  } else if (name == "/clear") {
+    conversation_.Clear();
+    statistics_ = start_;
+    Say("A new conversation.\n");
+  } else {
+    Say(name + ": no such command, see /help. A turn that begins with / needs a space in front.\n");
+  }
+  return true;
+}
+
+void ConversationTask::Save(const std::string& path) const {
+  if (path.empty()) return Say("/save needs the name of a file.\n");
+  std::ofstream file(path, std::ios::binary);
+  file << conversation_.Transcript() << std::flush;
+  Say(file.good() ? fmt::format("Saved {} messages.\n", conversation_.messages().size())
+                  : fmt::format("{}: cannot be written.\n", path));
+}
+
+Statistics ConversationTask::TakeStatistics() {
+  AddMeasures(conversation_.session(), statistics_);
+  return statistics_;
 }
 
 }  // namespace spark

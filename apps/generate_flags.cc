@@ -1,5 +1,8 @@
 #include "apps/generate_flags.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <limits>
 
 #include "apps/flag_parser.h"
@@ -67,11 +70,14 @@ void AddGenerationFlags(FlagParser& parser, GenerateFlags& flags) {
 
 void AddChatFlags(FlagParser& parser, GenerateFlags& flags) {
   parser.Group("Chat");
-  parser.Switch("--conversation", flags.conversation,
-                "read a user's turns from stdin, a line each; the first one is the context");
-  parser.Text("--system-prompt", flags.system_prompt, "what the model is told first");
+  parser.Switch(
+      "--conversation", flags.conversation,
+      "answer a user's turns from stdin, a line each, in one cache; /help lists commands");
+  parser.Text("--system-prompt", flags.system_prompt,
+              "what the model is told first; asks for chat, without --conversation too");
   parser.Text("--chat-template", flags.chat_template,
-              "chatml, llama3, or a file with a template (default: the model's)");
+              fmt::format("{}, or a file with a template (default: the model's)",
+                          fmt::join(ChatFormatNames(), ", ")));
   parser.Switch("--no-chat-template", flags.no_chat_template, "take every text as it is");
 }
 

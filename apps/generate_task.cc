@@ -30,21 +30,38 @@ std::string Joined(const std::string& text, const std::string& next, bool ids, b
 
 }  // namespace
 
-GenerateTask::GenerateTask(const GenerateFlags& flags, const Model& model, double load_seconds)
-    : flags_(flags), model_(model), session_(model, flags.session) {
-  Describe(model.info(), statistics_);
-  statistics_.backend = flags.session.backend;
-  statistics_.simd_target = flags.session.backend == "cpu" ? CurrentSimdTarget() : "none";
-  statistics_.kv = flags.session.plan.text();
-  statistics_.seed = flags.generation.sampling.seed;
-  statistics_.load_seconds = load_seconds;
-  if (session_.context_size() > model.info().context_length) {
+Statistics StartStatistics(const GenerateFlags& flags, const Model& model, double load_seconds) {
+  Statistics statistics;
+  Describe(model.info(), statistics);
+  statistics.backend = flags.session.backend;
+  statistics.simd_target = flags.session.backend == "cpu" ? CurrentSimdTarget() : "none";
+  statistics.kv = flags.session.plan.text();
+  statistics.seed = flags.generation.sampling.seed;
+  statistics.load_seconds = load_seconds;
+  if (flags.session.context_size > model.info().context_length) {
     PrintMessage(
         fmt::format("warning: the context size of {} exceeds the {} tokens that the model "
                     "was trained for",
-                    session_.context_size(), model.info().context_length));
+                    flags.session.context_size, model.info().context_length));
   }
+  return statistics;
 }
+
+void AddMeasures(const Session& session, Statistics& statistics) {
+  statistics.threads = session.threads();
+  statistics.context_tokens = session.context_tokens();
+  statistics.prefill_seconds = session.times().prefill_seconds;
+  statistics.compress_seconds = session.times().compress_seconds;
+  statistics.kv_bytes = session.kv_bytes();
+  statistics.kv_bytes_dense_f16 = session.kv_bytes_dense_f16();
+  statistics.peak_rss_bytes = PeakRssBytes();
+}
+
+GenerateTask::GenerateTask(const GenerateFlags& flags, const Model& model, Statistics statistics)
+    : flags_(flags),
+      model_(model),
+      session_(model, flags.session),
+      statistics_(std::move(statistics)) {}
 
 void GenerateTask::Prefill(std::span<const TokenId> ids, const LogitsSink& sink) {
   ProgressLine progress("reading the context");
@@ -111,13 +128,7 @@ void GenerateTask::Run(const Prompts& prompts, const SavedContext* saved) {
 }
 
 Statistics GenerateTask::TakeStatistics() {
-  statistics_.threads = session_.threads();
-  statistics_.context_tokens = session_.context_tokens();
-  statistics_.prefill_seconds = session_.times().prefill_seconds;
-  statistics_.compress_seconds = session_.times().compress_seconds;
-  statistics_.kv_bytes = session_.kv_bytes();
-  statistics_.kv_bytes_dense_f16 = session_.kv_bytes_dense_f16();
-  statistics_.peak_rss_bytes = PeakRssBytes();
+  AddMeasures(session_, statistics_);
   return statistics_;
 }
 

@@ -15,16 +15,18 @@
 
 namespace spark {
 
+// What is known of a run before it begins.
+Statistics StartStatistics(const GenerateFlags& flags, const Model& model, double load_seconds);
+// What a session has measured so far.
+void AddMeasures(const Session& session, Statistics& statistics);
+
 class GenerateTask {
  public:
-  GenerateTask(const GenerateFlags& flags, const Model& model, double load_seconds);
+  GenerateTask(const GenerateFlags& flags, const Model& model, Statistics statistics);
 
   // Evaluates the context, or starts with `saved` unless that is null; asks every question, prints
   // the answers.
   void Run(const Prompts& prompts, const SavedContext* saved);
-
-  // Reads turns from stdin and answers them, all in one cache.
-  void Converse();
 
   // Of what has been done so far; also after an interruption.
   Statistics TakeStatistics();
@@ -36,7 +38,6 @@ class GenerateTask {
   void Append(std::span<const TokenId> ids, const LogitsSink& sink = {});
   // Generates from where the session stands and prints it, `echo` first.
   Generation Answer(const std::string& echo);
-  void PrintEnd(const std::string& text);
 
   const GenerateFlags& flags_;
   const Model& model_;

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "apps/console.h"
+#include "apps/conversation.h"
 #include "apps/generate_flags.h"
 #include "apps/generate_prompts.h"
 #include "apps/generate_task.h"
@@ -79,6 +80,14 @@ void PrintStatistics(const GenerateFlags& flags, Statistics statistics) {
   if (flags.stats == "json") std::fputs(fmt::format("{}\n", ToJson(statistics)).c_str(), stderr);
 }
 
+// Returns the exit code.
+int Converse(const GenerateFlags& flags, const Model& model, const Statistics& start) {
+  ConversationTask task(flags, model, start);
+  task.Run();
+  PrintStatistics(flags, task.TakeStatistics());
+  return task.interrupted() ? kExitInterrupted : 0;
+}
+
 int Run(int argc, const char* const* argv) {
   GenerateFlags flags;
   if (const auto help = ParseGenerateFlags(argc, argv, flags)) {
@@ -92,13 +101,16 @@ int Run(int argc, const char* const* argv) {
   const Model model = LoadModel(flags);
   const std::chrono::duration<double> load_time = std::chrono::steady_clock::now() - start;
   if (PrintAboutModel(flags, model)) return 0;
+  if (flags.conversation) {
+    return Converse(flags, model, StartStatistics(flags, model, load_time.count()));
+  }
 
   const std::optional<SavedContext> saved = OpenSavedContext(flags);
   const SavedContext* start_from = saved ? &*saved : nullptr;
-  const Prompts prompts = flags.conversation ? Prompts{} : PreparePrompts(flags, model, start_from);
-  GenerateTask task(flags, model, load_time.count());
+  const Prompts prompts = PreparePrompts(flags, model, start_from);
+  GenerateTask task(flags, model, StartStatistics(flags, model, load_time.count()));
   try {
-    flags.conversation ? task.Converse() : task.Run(prompts, start_from);
+    task.Run(prompts, start_from);
   } catch (const Interrupted&) {
     task.MarkInterrupted();
   }

@@ -44,8 +44,11 @@ std::string Violation(std::string_view file, std::string_view header, bool quote
   if (top == "apps") {
     const bool fine = quoted ? folder == "CLI" || folder == "fmt" || folder == "apps"
                              : folder == "CLI" || folder == "fmt" || folder == "sys" ||
-                                   IsStandard(header) || header == "unistd.h";
-    return fine ? "" : "programs use the public headers, CLI11, fmt and the standard library only";
+                                   IsStandard(header) || header == "unistd.h" ||
+                                   header == "histedit.h" || header == "langinfo.h";
+    return fine ? ""
+                : "programs use the public headers, CLI11, fmt, libedit and the standard library "
+                  "only";
   }
 
   const std::string_view in_src = file.substr(top.size() + 1);

@@ -25,6 +25,8 @@ struct SessionOptions {
   size_t decode_interval =
       0;  // tokens behind the context are compressed, so many at a time; 0: never
   size_t prefill_chunk = 0;  // tokens of the context that are compressed together; 0: all
+  // CompressTail() will be called: the session keeps the queries that this needs.
+  bool compress_turns = false;
   // Rewind() can undo what passes over generated tokens removed from the context. It costs memory
   // only where such a pass did remove something.
   bool keep_context = true;
@@ -81,6 +83,10 @@ class Session {
   // are compressed whenever the dense tail has grown by that many. Errors as Prefill().
   void Append(std::span<const TokenId> ids, const Progress& progress = {},
               const LogitsSink& sink = {});
+
+  // Applies the plan to the dense tail now, as a decode interval would: what a conversation does
+  // when a turn has ended. Throws Error without `compress_turns` or a decode interval.
+  void CompressTail();
 
   // Logits of the token that comes next. [vocab_size]; valid until the next call.
   std::span<const float> NextLogits();

@@ -77,4 +77,12 @@ void TailObserver::LayerDone(size_t layer, LayerCache& cache, const WindowQuerie
   compress_seconds_ += SecondsSince(start);
 }
 
+void CompressTails(const PassPlan& plan, const CompressionPass& pass, const RecentQueries& recent,
+                   KvCache& cache) {
+  for (size_t i = 0; i < cache.layers().size(); ++i) {
+    CompressLayer(plan.plan, AtLayer(pass, plan, i), recent.Last(i), plan.config.n_heads,
+                  cache.layers()[i]);
+  }
+}
+
 }  // namespace spark

@@ -105,6 +105,10 @@ class TailObserver : public PassObserver {
   double compress_seconds_ = 0;
 };
 
+// The same for the tails of all layers, whatever their length, between two passes.
+void CompressTails(const PassPlan& plan, const CompressionPass& pass, const RecentQueries& recent,
+                   KvCache& cache);
+
 }  // namespace spark
 
 #endif  // SPARK_GENERATE_PASS_H_

@@ -43,10 +43,20 @@ int ThreadCount(int requested) {
 CacheTypes TailTypes(const SessionOptions& options) {
   const auto tail = [&](CacheType type) {
     const DType stored = ToDType(type);
-    return options.decode_interval > 0 && IsQuantized(stored) ? DType::kF16 : stored;
+    const bool waits = options.decode_interval > 0 || options.compress_turns;
+    return waits && IsQuantized(stored) ? DType::kF16 : stored;
   };
   const DType keys = tail(options.cache_type_k);
   return {keys == DType::kQ4_0 ? DType::kQ8_0 : keys, tail(options.cache_type_v)};
+}
+
+// How many of the last queries wait for a pass over generated tokens. A turn may be of any length,
+// and some stages would look at all of its queries.
+size_t QueryWindow(const SessionOptions& options) {
+  constexpr size_t kMostOfTurn = 128;
+  const size_t most = options.compress_turns ? std::max(kMostOfTurn, options.decode_interval)
+                                             : options.decode_interval;
+  return std::min(options.plan.window(), most);
 }
 
 std::unique_ptr<Backend> MakeBackend(const SessionOptions& options, int threads) {
@@ -69,8 +79,7 @@ struct Session::Impl {
         transformer(model.config(), model.weights(), *backend, options.batch_size),
         cache(model.config().windows(), model.config().n_kv_heads, model.config().head_dim,
               {ToDType(options.cache_type_k), ToDType(options.cache_type_v)}, TailTypes(options)),
-        recent(model.config().n_layers, std::min(options.plan.window(), options.decode_interval),
-               model.config().q_size()) {
+        recent(model.config().n_layers, QueryWindow(options), model.config().q_size()) {
     if (options.context_size == 0) options.context_size = model.config().context_length;
   }
 
@@ -248,6 +257,19 @@ void Session::Append(std::span<const TokenId> ids, const Progress& progress,
     s.TakeHidden(hidden, sink);
   }
   s.usable = true;
+}
+
+void Session::CompressTail() {
+  Impl& s = *impl_;
+  if (!s.options.compress_turns && s.options.decode_interval == 0) {
+    throw Error("the session was not made to compress turns");
+  }
+  if (!s.usable) throw Error("the session was interrupted in the middle of a pass");
+  if (s.TailSize() == 0) return;
+  const Clock::time_point start = Clock::now();
+  CompressTails(s.pass_plan(), {.next_position = s.position, .generated = true}, s.recent, s.cache);
+  s.times.compress_seconds += SecondsSince(start);
+  s.context_changed = true;
 }
 
 std::span<const float> Session::NextLogits() {

@@ -44,6 +44,19 @@ TEST_CASE("an empty text begins with the beginning-of-text token if there is one
   CHECK(EncodeContext(ByteTokenizer(-1, false), "").empty());
 }
 
+TEST_CASE("in any format the context is the same whatever is asked", "[prompt]") {
+  for (const std::string_view name : ChatFormatNames()) {
+    CAPTURE(name);
+    const ChatFormat format = FindChatFormat(name).value();
+    const PromptParts one = RenderChatPrompt(format, "Be kind.", "A story. ", "Who? ");
+    CHECK(RenderChatPrompt(format, "Be kind.", "A story. ", "Why?").context == one.context);
+    CHECK(one.context.ends_with("A story. "));
+    CHECK(one.context.find("Be kind.") != std::string::npos);
+    const std::vector<ChatMessage> messages = {{"system", "Be kind."}, {"user", "A story. Who? "}};
+    CHECK(one.context + one.question == RenderChat(format, messages, true));
+  }
+}
+
 TEST_CASE("a rendered chat is cut behind the prompt", "[prompt]") {
   const ChatFormat format = FindChatFormat("chatml").value();
   const PromptParts parts = RenderChatPrompt(format, "Be kind.", "A story. ", "Who?");

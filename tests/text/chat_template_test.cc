@@ -1,3 +1,6 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <catch2/catch_test_macros.hpp>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -40,30 +43,102 @@ constexpr const char* kLlama3 =
     "{{ content }}{% endfor %}{% if add_generation_prompt %}"
     "{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}";
 
+nlohmann::json ReadJson(const std::string& name) {
+  std::ifstream file(std::string(SPARK_TEST_DATA) + "/text/" + name);
+  return nlohmann::json::parse(file);
+}
+
+Messages ReadMessages(const nlohmann::json& chat) {
+  Messages messages;
+  for (const auto& message : chat.at("messages")) {
+    messages.push_back({message.at("role"), message.at("content")});
+  }
+  return messages;
+}
+
+std::string Names() { return fmt::format("{}", fmt::join(ChatFormatNames(), ", ")); }
+
+TEST_CASE("chats are rendered as the models' Jinja templates do", "[chat]") {
+  for (const auto& model : ReadJson("chats.json")) {
+    CAPTURE(model.at("model"));
+    const auto format = DetectChatFormat(model.at("template").get<std::string>());
+    REQUIRE(format);
+    CHECK(format->name == model.at("format"));
+    CHECK(model.at("chats").size() >= 3);
+    for (const auto& chat : model.at("chats")) {
+      CHECK(RenderChat(*format, ReadMessages(chat), true) == chat.at("prompt"));
+    }
+  }
+}
+
+TEST_CASE("formats that are chosen by name render as those that are recognised", "[chat]") {
+  // Of several models with one format, the first one's system prompt or dates are its own.
+  for (const auto& model : ReadJson("chats.json")) {
+    CAPTURE(model.at("model"));
+    const ChatFormat format = FindChatFormat(model.at("format").get<std::string>()).value();
+    for (const auto& chat : model.at("chats")) {
+      const Messages messages = ReadMessages(chat);
+      const std::string rendered = RenderChat(format, messages, true);
+      const std::string expected = chat.at("prompt");
+      // Not all templates write a bos, and Llama 3.1 and Qwen2.5 have a system turn of their own.
+      const bool with_system = messages.front().role == "system";
+      const size_t first = rendered.find(messages[with_system ? 1 : 0].content);
+      if (format.user.trim) continue;
+      REQUIRE(first != rendered.npos);
+      CHECK(expected.ends_with(rendered.substr(first)));
+    }
+  }
+  CHECK(FindChatFormat("qwen2.5")->default_system ==
+        "You are Qwen, created by Alibaba Cloud. You are a helpful assistant.");
+}
+
+TEST_CASE("a conversation of any format goes on as if it were rendered whole", "[chat]") {
+  for (const std::string_view name : ChatFormatNames()) {
+    CAPTURE(name);
+    const ChatFormat format = FindChatFormat(name).value();
+    const std::string space = format.assistant.begin.substr(format.answer_begin().size());
+    Messages all = {{"system", "Be brief."}, {"user", " One? "}};
+    std::string grown = RenderChat(format, all, true);
+    for (int turn = 0; turn < 3; ++turn) {
+      all.push_back({"assistant", "An\nanswer."});
+      all.push_back({"user", "More?\n"});
+      const auto next = std::span(all).last(1);
+      const std::string fed = space + "An\nanswer." + RenderNextTurns(format, next);
+      std::string end(format.assistant.end);
+      end.erase(end.find_last_not_of("\n") + 1);
+      CHECK(space + "An\nanswer." + end + RenderNextTurns(format, next, true) == fed);
+      grown += fed;
+      CHECK(grown == RenderChat(format, all, true));
+    }
+  }
+}
+
+TEST_CASE("a system prompt without a user's turn, or later on, is not lost", "[chat]") {
+  const ChatFormat gemma = FindChatFormat("gemma").value();
+  CHECK(RenderChat(gemma, Messages{{"system", "S"}}, false) ==
+        "<bos><start_of_turn>user\nS\n\n<end_of_turn>\n");
+  CHECK(RenderChat(gemma, Messages{{"user", "A"}, {"system", "S"}, {"user", "B"}}, false) ==
+        "<bos><start_of_turn>user\nA<end_of_turn>\n<start_of_turn>user\nS\n\nB<end_of_turn>\n");
+}
+
 TEST_CASE("SmolLM2's chats are rendered as its template does", "[chat]") {
-  std::ifstream file(std::string(SPARK_TEST_DATA) + "/text/smol.json");
-  const auto chats = nlohmann::json::parse(file).at("chat");
+  const auto chats = ReadJson("smol.json").at("chat");
   const auto format = DetectChatFormat(kSmolLm2);
   REQUIRE(format);
   CHECK(format->name == "chatml");
   REQUIRE(chats.size() >= 2);
   for (const auto& chat : chats) {
-    Messages messages;
-    for (const auto& message : chat.at("messages")) {
-      messages.push_back(
-          {message.at("role").get<std::string>(), message.at("content").get<std::string>()});
-    }
-    CHECK(RenderChat(*format, messages, true) == chat.at("prompt").get<std::string>());
+    CHECK(RenderChat(*format, ReadMessages(chat), true) == chat.at("prompt").get<std::string>());
   }
 }
 
 TEST_CASE("a template's own system prompt is found", "[chat]") {
-  CHECK(DetectChatFormat(kSmolLm2)->system ==
+  CHECK(DetectChatFormat(kSmolLm2)->default_system ==
         "You are a helpful AI assistant named SmolLM, trained by Hugging Face");
-  CHECK(DetectChatFormat(kQwen25)->system ==
+  CHECK(DetectChatFormat(kQwen25)->default_system ==
         "You are Qwen, created by Alibaba Cloud. You're helpful.");
-  CHECK(DetectChatFormat(kLlama3)->system.empty());
-  CHECK(FindChatFormat("chatml")->system.empty());
+  CHECK(DetectChatFormat(kLlama3)->default_system.empty());
+  CHECK(FindChatFormat("chatml")->default_system.empty());
 }
 
 TEST_CASE("ChatML keeps contents, Llama 3 trims them and begins with bos", "[chat]") {
@@ -153,24 +228,29 @@ TEST_CASE("what is not recognised is refused with the names", "[chat]") {
   CHECK(
       Refusal([] { ChatFormatOf("{{ '[INST]' }}"); }) ==
       "tokenizer.chat_template: unrecognised chat template; choose a format with --chat-template: "
-      "found \"{{ '[INST]' }}\", allowed chatml, llama3");
+      "found \"{{ '[INST]' }}\", allowed " +
+          Names());
+  CHECK(Refusal([] {
+          RenderChat(*FindChatFormat("chatml"), Messages{{"tool", "x"}}, false);
+        }).starts_with("unknown role of a message: found \"tool\""));
   CHECK(Refusal([] { ChatFormatOf(""); }).find("found none") != std::string::npos);
   // Template text that is cut off or full of quotes must not be read past its end.
   for (const char* jinja : {"'<|im_start|><|im_end|>", "<|im_end|>'<|im_start|>system\\",
                             "'<|im_start|>system\n<|im_end|>'", "\"<|im_end|>\"'<|im_start|>"}) {
     REQUIRE(DetectChatFormat(jinja));
-    CHECK(DetectChatFormat(jinja)->system.empty());
+    CHECK(DetectChatFormat(jinja)->default_system.empty());
   }
 }
 
 TEST_CASE("the flag --chat-template takes a name or a file", "[chat]") {
   CHECK(LoadChatFormat("llama3").name == "llama3");
   const test::TempDir dir;
-  CHECK(LoadChatFormat(dir.Write("template.jinja", kQwen25)).system ==
-        DetectChatFormat(kQwen25)->system);
+  CHECK(LoadChatFormat(dir.Write("template.jinja", kQwen25)).default_system ==
+        DetectChatFormat(kQwen25)->default_system);
   CHECK(Refusal([] { LoadChatFormat("/no/such/template"); }) ==
         "--chat-template: neither the name of a chat format nor a readable template file: "
-        "found \"/no/such/template\", allowed chatml, llama3, or a file");
+        "found \"/no/such/template\", allowed " +
+            Names() + ", or a file");
   CHECK(Refusal([] { LoadChatFormat("/"); }).starts_with("--chat-template: neither"));
   const std::string other = dir.Write("other", "plain");
   CHECK(Refusal([&] {
