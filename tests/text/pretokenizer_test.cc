@@ -23,7 +23,7 @@ Pieces Split(const PreTokenizer& pre_tokenizer, std::string_view text) {
 }
 
 Pieces Split(std::string_view name, std::string_view text) {
-  return Split(PreTokenizer(name), text);
+  return Split(MakePreTokenizer(name).pre_tokenizer, text);
 }
 
 TEST_CASE("pieces of the families", "[pretokenizer]") {
@@ -55,7 +55,7 @@ TEST_CASE("patterns do not see invalid bytes", "[pretokenizer]") {
 TEST_CASE("pieces make up the text", "[pretokenizer]") {
   std::mt19937 random(5);
   for (const std::string_view name : PreTokenizerNames()) {
-    const PreTokenizer pre_tokenizer(name);
+    const PreTokenizer pre_tokenizer = MakePreTokenizer(name).pre_tokenizer;
     for (int i = 0; i < 1'000; ++i) {
       const std::string text =
           i % 2 == 0 ? test::RandomUnicodeLine(random) : test::RandomBytes(random, 40);
@@ -72,7 +72,7 @@ TEST_CASE("pieces make up the text", "[pretokenizer]") {
 
 TEST_CASE("runs of 200,000 characters are split in little time", "[pretokenizer]") {
   for (const char* name : {"gpt-2", "smollm", "llama-bpe", "qwen2", "gpt-4o", "tekken"}) {
-    const PreTokenizer pre_tokenizer(name);
+    const PreTokenizer pre_tokenizer = MakePreTokenizer(name).pre_tokenizer;
     for (const std::string unit : {"a", "A", "aA", " ", "\n", " \n", "1", "!", "/", "字", "\u0300",
                                    "ǅ", "\xFF", "a\xFF", "'s", " x"}) {
       std::string text;
@@ -90,9 +90,9 @@ TEST_CASE("runs of 200,000 characters are split in little time", "[pretokenizer]
 }
 
 TEST_CASE("an unknown name is refused with the names", "[pretokenizer]") {
-  test::ExpectError([] { PreTokenizer("nonesuch"); }, {"\"nonesuch\"", "gpt-2", "llama-bpe"});
-  test::ExpectError([] { PreTokenizer(""); }, {"found none"});
-  for (const std::string_view name : PreTokenizerNames()) CHECK_NOTHROW(PreTokenizer(name));
+  test::ExpectError([] { MakePreTokenizer("nonesuch"); }, {"\"nonesuch\"", "gpt-2", "llama-bpe"});
+  test::ExpectError([] { MakePreTokenizer(""); }, {"found none"});
+  for (const std::string_view name : PreTokenizerNames()) CHECK_NOTHROW(MakePreTokenizer(name));
 }
 
 TEST_CASE("the byte alphabet spells each byte once", "[pretokenizer]") {
