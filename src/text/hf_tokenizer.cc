@@ -17,16 +17,20 @@
 namespace spark {
 namespace {
 
+std::string TokenizerFile(const std::string& folder) {
+  return (std::filesystem::path(folder) / "tokenizer.json").string();
+}
+
 void CheckModelType(const HfJson& document) {
   const HfJson type = document.Get("model").Get("type");
   if (type.String() == "BPE") return;
   type.Fail("unsupported kind of tokenizer", Quoted(type.String()), "\"BPE\"");
 }
 
-void CheckId(TokenId id, const char* what, const std::string& folder, size_t n_tokens) {
+void CheckId(TokenId id, const char* field, const std::string& file, size_t n_tokens) {
   if (id < 0 || static_cast<size_t>(id) < n_tokens) return;
-  throw Error("not a token", {.file = folder,
-                              .field = what,
+  throw Error("not a token", {.file = file,
+                              .field = field,
                               .found = std::to_string(id),
                               .allowed = "below " + std::to_string(n_tokens)});
 }
@@ -47,6 +51,9 @@ void SetEnds(const HfStages& stages, const HfTokenizerConfig& config, const std:
   pipeline.eos = stages.suffix >= 0 ? stages.suffix : named_eos >= 0 ? named_eos : first_eos;
   pipeline.add_bos = config.add_bos.value_or(stages.prefix >= 0) && pipeline.bos >= 0;
   pipeline.add_eos = config.add_eos.value_or(stages.suffix >= 0) && pipeline.eos >= 0;
+  const std::string file = TokenizerFile(folder);
+  CheckId(stages.prefix, "post_processor", file, tokens.size());
+  CheckId(stages.suffix, "post_processor", file, tokens.size());
   CheckId(pipeline.bos, "bos_token_id", folder, tokens.size());
   CheckId(pipeline.eos, "eos_token_id", folder, tokens.size());
   for (size_t i = 0; i < tokens.size(); ++i) {
@@ -65,7 +72,7 @@ void SetEnds(const HfStages& stages, const HfTokenizerConfig& config, const std:
 }  // namespace
 
 std::unique_ptr<Tokenizer> LoadHfTokenizer(const std::string& folder, size_t min_size) {
-  const std::string path = (std::filesystem::path(folder) / "tokenizer.json").string();
+  const std::string path = TokenizerFile(folder);
   if (!std::filesystem::exists(path)) return nullptr;
   const nlohmann::json json = ParseJsonFile(path);
   const HfJson document(json, path);

@@ -154,19 +154,26 @@ TEST_CASE("pre-tokenizers of tokenizer.json", "[tokenizer][hf]") {
   };
   using List = std::vector<TokenId>;
   CHECK(with(R"({"type": "Split", "pattern": {"Regex": "b"}, "behavior": "Isolated",
-                 "invert": false})", "aab") == List{3, 3, 4});
+                 "invert": false})",
+             "aab") == List{3, 3, 4});
   CHECK(with(R"({"type": "Split", "pattern": {"String": "b"}, "behavior": "Removed",
-                 "invert": false})", "abab") == List{3, 3});
+                 "invert": false})",
+             "abab") == List{3, 3});
   CHECK(with(R"({"type": "Split", "pattern": {"String": "b"}, "behavior": "Removed",
-                 "invert": true})", "abab") == List{4, 4});
+                 "invert": true})",
+             "abab") == List{4, 4});
   CHECK(with(R"({"type": "Split", "pattern": {"String": "a"}, "behavior": "MergedWithPrevious",
-                 "invert": false})", "abab") == List{3, 4, 3, 4});
+                 "invert": false})",
+             "abab") == List{3, 4, 3, 4});
   CHECK(with(R"({"type": "Split", "pattern": {"String": "a"}, "behavior": "MergedWithNext",
-                 "invert": false})", "abab") == List{5, 5});
+                 "invert": false})",
+             "abab") == List{5, 5});
   CHECK(with(R"({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first",
-                 "split": true})", "a<s>a a") == List{7, 1, 3, 7});
+                 "split": true})",
+             "a<s>a a") == List{7, 1, 3, 7});
   CHECK(with(R"({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always",
-                 "split": true})", "a<s>a a") == List{7, 1, 7, 7});
+                 "split": true})",
+             "a<s>a a") == List{7, 1, 7, 7});
   CHECK(with(R"({"type": "Metaspace", "replacement": "▁", "add_prefix_space": false})", "a a") ==
         List{3, 7});
 }
