@@ -36,16 +36,11 @@ std::string ReplaceMatches(std::string_view text, const Regex& regex, std::strin
   Regex::Scratch scratch(text.size());
   std::string out;
   size_t done = 0;
-  for (size_t from = 0; from <= text.size();) {
-    const auto match = regex.Find(text, from, scratch);
-    if (!match) break;
-    const auto [begin, end] = *match;
+  regex.ForEachMatch(text, scratch, [&](size_t begin, size_t end) {
     out += text.substr(done, begin - done);
     out += to;
     done = end;
-    from = end;
-    if (begin == end) from += end < text.size() ? NextUtf8(text.substr(end)).size : 1;
-  }
+  });
   out += text.substr(done);
   return out;
 }

@@ -22,16 +22,11 @@ std::string_view Join(std::string_view a, std::string_view b) {
 std::vector<Span> FindSpans(const Regex& regex, std::string_view run, Regex::Scratch& scratch) {
   std::vector<Span> spans;
   size_t done = 0;
-  for (size_t from = 0; from <= run.size();) {
-    const auto match = regex.Find(run, from, scratch);
-    if (!match) break;
-    const auto [begin, end] = *match;
+  regex.ForEachMatch(run, scratch, [&](size_t begin, size_t end) {
     if (begin > done) spans.push_back({run.substr(done, begin - done), false});
     spans.push_back({run.substr(begin, end - begin), true});
     done = end;
-    from = end;
-    if (begin == end) from += end < run.size() ? NextUtf8(run.substr(end)).size : 1;
-  }
+  });
   if (done < run.size()) spans.push_back({run.substr(done), false});
   return spans;
 }
@@ -110,16 +105,11 @@ void PreTokenizer::Step::Split(std::string_view run, Regex::Scratch& scratch,
 void PreTokenizer::Step::SplitIsolated(std::string_view run, Regex::Scratch& scratch,
                                        std::vector<std::string_view>& pieces) const {
   size_t done = 0;
-  for (size_t from = 0; from < run.size();) {
-    const auto match = regex.Find(run, from, scratch);
-    if (!match) break;
-    const auto [begin, end] = *match;
+  regex.ForEachMatch(run, scratch, [&](size_t begin, size_t end) {
     if (begin > done) pieces.push_back(run.substr(done, begin - done));
     if (end > begin) pieces.push_back(run.substr(begin, end - begin));
     done = end;
-    from = end;
-    if (begin == end && end < run.size()) from += NextUtf8(run.substr(end)).size;
-  }
+  });
   if (done < run.size()) pieces.push_back(run.substr(done));
 }
 

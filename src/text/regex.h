@@ -3,12 +3,14 @@
 #define SPARK_TEXT_REGEX_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string_view>
 #include <utility>
 
 #include "spark/error.h"
+#include "text/utf8.h"
 
 namespace spark {
 
@@ -36,12 +38,28 @@ class Regex {
     std::unique_ptr<Impl> impl_;
   };
 
-  // Begin and end of the first match from `start` on in `text`, which is valid UTF-8; they may be
-  // equal. Nothing if there is none, or if it takes too much time or memory to tell.
+  // Calls visit(begin, end) for each match in `text`, which is valid UTF-8, from left to right.
+  // Some may be empty, but not where the match before ends. Stops where it takes too much time or
+  // memory to tell whether there is another.
+  template <typename Visit>
+  void ForEachMatch(std::string_view text, Scratch& scratch, Visit visit) const {
+    size_t done = std::string_view::npos;  // the end of the match before
+    for (size_t from = 0; from <= text.size();) {
+      const auto match = Find(text, from, scratch);
+      if (!match) break;
+      const auto [begin, end] = *match;
+      if (begin < end || end != done) visit(begin, end);
+      done = end;
+      from = end;
+      if (begin == end) from += end < text.size() ? NextUtf8(text.substr(end)).size : 1;
+    }
+  }
+
+ private:
+  // The first match from `start` on.
   std::optional<std::pair<size_t, size_t>> Find(std::string_view text, size_t start,
                                                 Scratch& scratch) const;
 
- private:
   struct Code;
   std::unique_ptr<Code> code_;
 };
