@@ -2,11 +2,14 @@
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <string>
 
+#include "spark/chat.h"
+#include "spark/model.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/random_text.h"
 #include "tests/support/temp_dir.h"
@@ -207,6 +210,22 @@ TEST_CASE("names and ids beside tokenizer.json", "[tokenizer][hf]") {
   CHECK(LoadHfTokenizer(folder.path(), 100)->TokenBytes(99).empty());
   CHECK(Folder().Load() == nullptr);
   CHECK_FALSE(LoadHfChatTemplate(Folder().path()));
+}
+
+TEST_CASE("a model's folder brings its tokenizer and chat template", "[tokenizer][hf]") {
+  const test::TempDir dir;
+  const std::string model = std::string(SPARK_TEST_DATA) + "/models/llama";
+  for (const char* name : {"config.json", "model.safetensors"}) {
+    std::filesystem::copy_file(model + "/" + name, dir / name);
+  }
+  CHECK(Model::Load(dir.path().string()).tokenizer() == nullptr);
+  std::ofstream(dir / "tokenizer.json") << SmallModel().dump();
+  std::ofstream(dir / "chat_template.jinja") << "<|im_start|>{{ role }}<|im_end|>";
+  const Model loaded = Model::Load(dir.path().string());
+  REQUIRE(loaded.tokenizer() != nullptr);
+  CHECK(loaded.tokenizer()->vocab_size() == loaded.info().vocab_size);
+  REQUIRE(loaded.chat_format());
+  CHECK(loaded.chat_format()->name == "chatml");
 }
 
 TEST_CASE("bad files beside tokenizer.json are refused", "[tokenizer][hf]") {

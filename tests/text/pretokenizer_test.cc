@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <catch2/catch_test_macros.hpp>
 #include <chrono>
+#include <fstream>
+#include <nlohmann/json.hpp>
 #include <random>
 #include <string>
 #include <vector>
@@ -39,6 +41,21 @@ TEST_CASE("pieces of the families", "[pretokenizer]") {
   for (const std::string_view name : PreTokenizerNames()) CHECK(Split(name, "").empty());
 }
 
+TEST_CASE("pieces of more families are Hugging Face's", "[pretokenizer]") {
+  std::ifstream file(std::string(SPARK_TEST_DATA) + "/tokenizers/pieces.json");
+  const auto expected = nlohmann::json::parse(file);
+  const auto texts = expected.at("texts").get<std::vector<std::string>>();
+  REQUIRE(expected.at("pieces").size() > 10);
+  for (const auto& [name, pieces] : expected.at("pieces").items()) {
+    for (size_t i = 0; i < texts.size(); ++i) {
+      CAPTURE(name, texts[i]);
+      const Pieces split = Split(name, texts[i]);
+      CHECK(std::vector<std::string>(split.begin(), split.end()) ==
+            pieces.at(i).get<std::vector<std::string>>());
+    }
+  }
+}
+
 TEST_CASE("white space is Unicode's", "[pretokenizer]") {
   // NEXT LINE is; U+180E was until Unicode 6.3 and still is to PCRE2's \s.
   CHECK(Split("gpt-2", "a\u0085\u0085b") == Pieces{"a", "\u0085", "\u0085", "b"});
@@ -71,10 +88,12 @@ TEST_CASE("pieces make up the text", "[pretokenizer]") {
 }
 
 TEST_CASE("runs of 200,000 characters are split in little time", "[pretokenizer]") {
-  for (const char* name : {"gpt-2", "smollm", "llama-bpe", "qwen2", "gpt-4o", "tekken"}) {
+  for (const char* name :
+       {"gpt-2", "smollm", "llama-bpe", "qwen2", "gpt-4o", "tekken", "deepseek-llm",
+        "deepseek-coder", "deepseek-v3", "falcon", "default", "bailingmoe", "bloom", "qwen35"}) {
     const PreTokenizer pre_tokenizer = MakePreTokenizer(name).pre_tokenizer;
     for (const std::string unit : {"a", "A", "aA", " ", "\n", " \n", "1", "!", "/", "字", "\u0300",
-                                   "ǅ", "\xFF", "a\xFF", "'s", " x"}) {
+                                   "ǅ", "\xFF", "a\xFF", "'s", " x", "(", " \x01"}) {
       std::string text;
       for (int i = 0; i < 200'000; ++i) text += unit;
       CAPTURE(name, unit);
