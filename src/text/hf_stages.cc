@@ -16,6 +16,19 @@ std::string TypeOf(const HfJson& stage) { return stage.Get("type").String(); }
   stage.Get("type").Fail("not supported", Quoted(TypeOf(stage)), allowed);
 }
 
+// What is put into text: must not be out of all proportion to the text, or to the file.
+const std::string& ReadContent(const HfJson& stage, const char* key, size_t max_size) {
+  const HfJson content = stage.Get(key);
+  if (content.String().size() > max_size) {
+    content.Fail("too long", std::to_string(content.String().size()) + " bytes",
+                 "up to " + std::to_string(max_size));
+  }
+  return content.String();
+}
+
+constexpr size_t kMaxContent = 256;
+constexpr size_t kMaxDecodedContent = 16;
+
 // {"String": …} or {"Regex": …}.
 Regex ReadPattern(const HfJson& stage) {
   const HfJson pattern = stage.Get("pattern");
@@ -49,9 +62,9 @@ void ReadNormalizer(const HfJson& stage, Normalizer& out) {
     const std::string left = stage.BoolOr("strip_left", true) ? "l" : "";
     out.Add({.kind = Kind::kStrip, .from = left + (stage.BoolOr("strip_right", true) ? "r" : "")});
   } else if (type == "Prepend") {
-    out.Add({.kind = Kind::kPrepend, .to = stage.Get("prepend").String()});
+    out.Add({.kind = Kind::kPrepend, .to = ReadContent(stage, "prepend", kMaxContent)});
   } else if (type == "Replace") {
-    Normalizer::Step step{.kind = Kind::kReplace, .to = stage.Get("content").String()};
+    Normalizer::Step step{.kind = Kind::kReplace, .to = ReadContent(stage, "content", kMaxContent)};
     if (const auto literal = stage.Get("pattern").Find("String")) {
       step.from = literal->String();
     } else {
@@ -88,8 +101,8 @@ std::string PrependScheme(const HfJson& stage) {
 }
 
 std::string MetaspaceMark(const HfJson& stage) {
-  const auto mark = stage.Find("replacement");
-  return mark ? mark->String() : std::string(kSpaceMark);
+  if (!stage.Find("replacement")) return std::string(kSpaceMark);
+  return ReadContent(stage, "replacement", kMaxDecodedContent);
 }
 
 class PreTokenizerReader {
@@ -210,12 +223,8 @@ void ReadDecoder(const HfJson& stage, HfStages& out) {
   if (type == "Sequence") {
     for (const HfJson& item : stage.Get("decoders").Items()) ReadDecoder(item, out);
   } else if (type == "Replace") {
-    // What a token decodes to must not be out of all proportion to the file.
-    constexpr size_t kMaxContent = 16;
-    const HfJson content = stage.Get("content");
-    if (content.String().size() > kMaxContent) content.Fail("too long", {}, "up to 16 bytes");
-    out.decode_replacements.push_back(
-        {stage.Get("pattern").Get("String").String(), content.String()});
+    out.decode_replacements.push_back({stage.Get("pattern").Get("String").String(),
+                                       ReadContent(stage, "content", kMaxDecodedContent)});
   } else if (type == "Metaspace") {
     out.decode_replacements.push_back({MetaspaceMark(stage), " "});
     if (PrependScheme(stage) != "never") out.drops_first_space = true;

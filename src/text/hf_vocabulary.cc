@@ -193,8 +193,13 @@ AddedTokens ReadHfAddedTokens(const HfJson& document, const Normalizer& normaliz
   AddedTokens added;
   const auto list = document.Find("added_tokens");
   if (!list) return added;
+  // A search tree costs many times what the text does.
+  constexpr size_t kMaxBytes = 4 << 20;
+  size_t total = 0;
   for (const HfJson& item : list->Items()) {
     std::string content = item.Get("content").String();
+    total += content.size();
+    if (total > kMaxBytes) list->Fail("too long", {}, "up to 4 MiB of text in all");
     const bool is_special = item.BoolOr("special", false);
     const bool is_normalized = item.BoolOr("normalized", !is_special);
     if (is_normalized) content = normalizer.Apply(content, true);

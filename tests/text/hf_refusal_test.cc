@@ -127,6 +127,17 @@ TEST_CASE("ids and merges of tokenizer.json that cannot be", "[tokenizer][hf]") 
          {"post_processor", "5000", "below 1200"});
 }
 
+TEST_CASE("sizes in tokenizer.json out of all proportion", "[tokenizer][hf]") {
+  const std::string large = Json(std::string(5 << 20, 'x')).dump();
+  Refuse("/added_tokens/0/content", large.c_str(), {"same id"});
+  Refuse("/added_tokens/3", (R"({"id": 1200, "content": )" + large + "}").c_str(),
+         {"added_tokens", "too long", "4 MiB"});
+  Refuse("/normalizer", (R"({"type": "Prepend", "prepend": )" + large + "}").c_str(),
+         {"normalizer.prepend", "too long"});
+  Refuse("/pre_tokenizer/pretokenizers/0/pattern/Regex", large.c_str(),
+         {"pattern.Regex", "too long"});
+}
+
 TEST_CASE("damaged tokenizer.json files never crash", "[tokenizer][hf]") {
   const std::string text = Fixture().dump();
   const test::TempDir dir;
