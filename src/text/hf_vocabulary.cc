@@ -83,6 +83,7 @@ void ReadVocabulary(const HfJson& vocab, const HfStages& stages, IdTable& table)
 void ReadAdded(const HfJson& document, const HfStages& stages, IdTable& table) {
   const auto added = document.Find("added_tokens");
   if (!added) return;
+  const nlohmann::json& vocab = document.Get("model").Get("vocab").json();
   for (const HfJson& item : added->Items()) {
     const HfJson id = item.Get("id");
     const std::string& content = item.Get("content").String();
@@ -90,6 +91,10 @@ void ReadAdded(const HfJson& document, const HfStages& stages, IdTable& table) {
     const TokenType type = is_byte                         ? TokenType::kByte
                            : item.BoolOr("special", false) ? TokenType::kControl
                                                            : TokenType::kUserDefined;
+    const auto same = vocab.find(content);
+    if (same != vocab.end() && *same != id.json()) {
+      id.Fail("not the id that model.vocab gives this token", id.json().dump(), same->dump());
+    }
     if (!table.Set(table.ReadId(id), content, type)) FailTwice(id);
   }
 }

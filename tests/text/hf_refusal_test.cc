@@ -106,8 +106,10 @@ TEST_CASE("ids and merges of tokenizer.json that cannot be", "[tokenizer][hf]") 
   Refuse("/model/vocab/!", "-1", {"model.vocab", "out of range"});
   Refuse("/model/vocab/!", "4000000000", {"model.vocab", "out of range", "4000000000"});
   Refuse("/model/vocab/!", "18446744073709551615", {"out of range"});
-  Refuse("/added_tokens/0/id", "5", {"added_tokens[0].id", "same id"});
-  Refuse("/added_tokens/0/id", "1000000", {"added_tokens[0].id", "out of range"});
+  Refuse("/added_tokens/0/id", "5", {"added_tokens[0].id", "model.vocab", "5", "allowed 0"});
+  Refuse("/added_tokens/0/content", R"("<other>")", {"added_tokens[0].id", "same id"});
+  Refuse("/added_tokens/3", R"({"id": 1000000, "content": "<other>"})",
+         {"added_tokens[3].id", "out of range"});
   Refuse("/model/merges/2", R"("ab")", {"model.merges[2]", "not a pair"});
   Refuse("/model/merges/2", R"("a b c")", {"model.merges[2]"});
   Refuse("/model/merges/2", R"(["a"])", {"model.merges[2]"});
