@@ -6,6 +6,8 @@
 #include "model/fingerprint.h"
 #include "model/model_file.h"
 #include "text/gguf_tokenizer.h"
+#include "text/hf_config.h"
+#include "text/hf_tokenizer.h"
 
 namespace spark {
 struct Model::Impl {
@@ -49,6 +51,10 @@ Model Model::FromFile(ModelFile file, const ModelOptions& options) {
   if (const GgufFile* gguf = impl->file.gguf()) {
     impl->tokenizer = LoadTokenizer(gguf->metadata());
     impl->chat_template = gguf->metadata().FindString("tokenizer.chat_template");
+  } else {
+    const std::string& folder = impl->file.folder();
+    impl->tokenizer = LoadHfTokenizer(folder, impl->info.vocab_size);
+    impl->chat_template = LoadHfChatTemplate(folder);
   }
   return Model(std::move(impl));
 }

@@ -19,15 +19,9 @@ namespace {
               {.field = fmt::format("tokenizer.ggml.merges[{}]", i), .found = Quoted(merge)});
 }
 
-struct Parts {
-  TokenId left;
-  TokenId right;
-  TokenId result;
-};
-
 // `guess` is what the result may be; `scratch` is memory to reuse.
-Parts ParseMerge(size_t i, std::string_view merge, const TokenTable& tokens, TokenId guess,
-                 std::string& scratch) {
+MergeEntry ParseMerge(size_t i, std::string_view merge, const TokenTable& tokens, TokenId guess,
+                      std::string& scratch) {
   // A space is not in the alphabet, so it can only be the separator.
   const size_t space = merge.find(' ');
   scratch.clear();
@@ -39,104 +33,39 @@ Parts ParseMerge(size_t i, std::string_view merge, const TokenTable& tokens, Tok
     Fail(i, merge, "not two tokens in the byte-level alphabet");
   }
   const std::string_view bytes = scratch;
-  const Parts parts = {tokens.Find(bytes.substr(0, middle)), tokens.Find(bytes.substr(middle)),
-                       tokens.Find(bytes, guess)};
+  const MergeEntry parts = {tokens.Find(bytes.substr(0, middle)), tokens.Find(bytes.substr(middle)),
+                            tokens.Find(bytes, guess)};
   if (parts.left < 0 || parts.right < 0) Fail(i, merge, "merges what is not a token");
   if (parts.result < 0) Fail(i, merge, "merges into what is not a token");
   return parts;
 }
 
-// Positions in a part are 32-bit; a longer piece of text is cut.
-constexpr size_t kMaxPart = size_t{1} << 30;
-
 }  // namespace
 
-BpeMerges::BpeMerges(std::span<const std::string_view> merges, const TokenTable& tokens) {
+BpeMerges::BpeMerges(std::span<const MergeEntry> entries) {
+  slots_.assign(std::bit_ceil(std::max<size_t>(2 * entries.size(), 2)), Slot{kFree, {0, -1}});
+  shift_ = 64 - std::countr_zero(slots_.size());
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const uint64_t key = Key(entries[i].left, entries[i].right);
+    Slot& slot = slots_[SlotOf(key)];
+    if (slot.key == kFree) slot = {key, {static_cast<uint32_t>(i), entries[i].result}};
+  }
+}
+
+std::vector<MergeEntry> ReadGgufMerges(std::span<const std::string_view> merges,
+                                       const TokenTable& tokens) {
   if (merges.size() > std::numeric_limits<int32_t>::max()) {
     throw Error("too many merges", {.field = "tokenizer.ggml.merges"});
   }
-  slots_.assign(std::bit_ceil(std::max<size_t>(2 * merges.size(), 2)), Slot{kFree, {}});
-  shift_ = 64 - std::countr_zero(slots_.size());
+  std::vector<MergeEntry> entries;
+  entries.reserve(merges.size());
   std::string scratch;
   TokenId guess = -1;
   for (size_t i = 0; i < merges.size(); ++i) {
-    const Parts parts = ParseMerge(i, merges[i], tokens, guess, scratch);
-    guess = parts.result + 1;  // vocabularies list tokens in the order of the merges
-    const uint64_t key = Key(parts.left, parts.right);
-    Slot& slot = slots_[SlotOf(key)];
-    if (slot.key == kFree) slot = {key, {static_cast<uint32_t>(i), parts.result}};
+    entries.push_back(ParseMerge(i, merges[i], tokens, guess, scratch));
+    guess = entries.back().result + 1;  // vocabularies list tokens in the order of the merges
   }
-}
-
-BpeEncoder::BpeEncoder(const TokenTable& tokens, const BpeMerges& merges) : merges_(merges) {
-  for (size_t byte = 0; byte < byte_ids_.size(); ++byte) {
-    const char c = static_cast<char>(byte);
-    byte_ids_[byte] = tokens.Find({&c, 1});
-  }
-}
-
-void BpeEncoder::Append(std::string_view piece, std::vector<TokenId>& ids) {
-  for (; piece.size() > kMaxPart; piece.remove_prefix(kMaxPart)) {
-    AppendPart(piece.substr(0, kMaxPart), ids);
-  }
-  AppendPart(piece, ids);
-}
-
-void BpeEncoder::AppendPart(std::string_view part, std::vector<TokenId>& ids) {
-  symbols_.clear();
-  queue_.clear();
-  for (const char c : part) {
-    const TokenId id = byte_ids_[static_cast<uint8_t>(c)];
-    const auto position = static_cast<int32_t>(symbols_.size());
-    if (id >= 0) symbols_.push_back({id, position - 1, position + 1});
-  }
-  if (symbols_.empty()) return;
-  symbols_.back().next = -1;
-
-  const auto merges_later = [](const Candidate& a, const Candidate& b) {
-    return a.rank != b.rank ? a.rank > b.rank : a.position > b.position;
-  };
-  for (size_t i = 0; i + 1 < symbols_.size(); ++i) Propose(static_cast<int32_t>(i));
-  std::make_heap(queue_.begin(), queue_.end(), merges_later);
-  while (!queue_.empty()) {
-    std::pop_heap(queue_.begin(), queue_.end(), merges_later);
-    const Candidate candidate = queue_.back();
-    queue_.pop_back();
-    if (!Apply(candidate)) continue;
-    for (const int32_t position :
-         {symbols_[static_cast<size_t>(candidate.position)].previous, candidate.position}) {
-      const size_t queued = queue_.size();
-      Propose(position);
-      if (queue_.size() > queued) std::push_heap(queue_.begin(), queue_.end(), merges_later);
-    }
-  }
-  for (int32_t i = 0; i >= 0; i = symbols_[static_cast<size_t>(i)].next) {
-    ids.push_back(symbols_[static_cast<size_t>(i)].id);
-  }
-}
-
-// Queues the pair that begins at `position`, if it merges; -1 is before the first symbol.
-void BpeEncoder::Propose(int32_t position) {
-  if (position < 0) return;
-  const Symbol& left = symbols_[static_cast<size_t>(position)];
-  if (left.next < 0) return;
-  const TokenId right = symbols_[static_cast<size_t>(left.next)].id;
-  if (const BpeMerges::Merge* merge = merges_.Find(left.id, right)) {
-    queue_.push_back({merge->rank, position, left.id, right, merge->result});
-  }
-}
-
-// False if the candidate is stale. Symbols only ever grow, so equal ids mean an unchanged pair.
-bool BpeEncoder::Apply(const Candidate& candidate) {
-  Symbol& left = symbols_[static_cast<size_t>(candidate.position)];
-  if (left.id != candidate.left || left.next < 0) return false;
-  Symbol& right = symbols_[static_cast<size_t>(left.next)];
-  if (right.id != candidate.right) return false;
-  left.id = candidate.result;
-  left.next = right.next;
-  right.id = -1;
-  if (left.next >= 0) symbols_[static_cast<size_t>(left.next)].previous = candidate.position;
-  return true;
+  return entries;
 }
 
 }  // namespace spark

@@ -2,34 +2,31 @@
 #ifndef SPARK_TEXT_BPE_MERGES_H_
 #define SPARK_TEXT_BPE_MERGES_H_
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string_view>
 #include <vector>
 
+#include "text/merge_queue.h"
 #include "text/token_table.h"
 
 namespace spark {
 
-// Pair of tokens -> rank (its place in the file: lower merges first) and the token it becomes.
+struct MergeEntry {
+  TokenId left;
+  TokenId right;
+  TokenId result;
+};
+
+// Pair of tokens -> rank (its place in the list: lower merges first) and the token it becomes.
 class BpeMerges {
  public:
-  struct Merge {
-    uint32_t rank;
-    TokenId result;
-  };
+  // All ids are tokens, and there are fewer than 2^31 entries. Of equal pairs the first counts.
+  explicit BpeMerges(std::span<const MergeEntry> entries);
 
-  // `merges` as in GGUF: "left right" in the byte alphabet. Throws Error if one cannot be read or
-  // names what is not a token. Of equal pairs the first counts.
-  BpeMerges(std::span<const std::string_view> merges, const TokenTable& tokens);
-
-  // Null if the pair does not merge.
-  const Merge* Find(TokenId left, TokenId right) const {
-    const Slot& slot = slots_[SlotOf(Key(left, right))];
-    return slot.key == kFree ? nullptr : &slot.merge;
-  }
+  // Result -1 if the pair does not merge.
+  Merge Find(TokenId left, TokenId right) const { return slots_[SlotOf(Key(left, right))].merge; }
 
  private:
   struct Slot {
@@ -54,40 +51,10 @@ class BpeMerges {
   int shift_;                // 64 - log2(slots_.size())
 };
 
-// Turns pieces of text into tokens. Holds scratch memory, so one thread at a time.
-class BpeEncoder {
- public:
-  // Both must outlive the encoder.
-  BpeEncoder(const TokenTable& tokens, const BpeMerges& merges);
-
-  // Appends the tokens of `piece`: its bytes, merged until no pair merges, always the pair of the
-  // lowest rank and of those the leftmost. O(n log n). A byte without a token is dropped.
-  void Append(std::string_view piece, std::vector<TokenId>& ids);
-
- private:
-  struct Symbol {
-    TokenId id;  // -1: merged into the symbol before it
-    int32_t previous;
-    int32_t next;
-  };
-  // A pair that merged when it was queued. It is stale if either symbol has changed since.
-  struct Candidate {
-    uint32_t rank;
-    int32_t position;  // of the left symbol
-    TokenId left;
-    TokenId right;
-    TokenId result;
-  };
-
-  void AppendPart(std::string_view part, std::vector<TokenId>& ids);
-  void Propose(int32_t position);
-  bool Apply(const Candidate& candidate);
-
-  const BpeMerges& merges_;
-  std::array<TokenId, 256> byte_ids_;
-  std::vector<Symbol> symbols_;
-  std::vector<Candidate> queue_;  // a heap, first to merge on top
-};
+// `merges` as in GGUF: "left right" in the byte alphabet. Throws Error if one cannot be read or
+// names what is not a token.
+std::vector<MergeEntry> ReadGgufMerges(std::span<const std::string_view> merges,
+                                       const TokenTable& tokens);
 
 }  // namespace spark
 

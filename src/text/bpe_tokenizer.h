@@ -4,10 +4,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <vector>
 
 #include "spark/tokenizer.h"
+#include "text/added_tokens.h"
+#include "text/token_table.h"
 
 namespace spark {
 
@@ -20,8 +23,9 @@ struct BpeVocabulary {
   std::string_view pre;                  // a name of PreTokenizerNames()
   TokenId bos = -1;
   TokenId eos = -1;
-  TokenId eot = -1;  // end of a turn, where it is not the end of text
-  bool add_bos = false;
+  TokenId eot = -1;               // end of a turn, where it is not the end of text
+  std::optional<bool> add_bos{};  // nothing: as is usual for `pre`
+  bool add_eos = false;
 };
 
 // Throws Error, naming the field, for a vocabulary that contradicts itself: another number of types
@@ -29,6 +33,12 @@ struct BpeVocabulary {
 // an id outside the vocabulary, an unknown `pre`. Text is not normalised first (as in llama.cpp;
 // the original of Qwen composes characters, NFC).
 std::unique_ptr<Tokenizer> MakeBpeTokenizer(const BpeVocabulary& vocabulary);
+
+// Shared with the other kinds of vocabularies in GGUF files: refuses an id outside [-1,
+// vocab_size), finds the control and user-defined tokens, and those that end an answer.
+void CheckTokenId(TokenId id, const char* field, size_t vocab_size);
+AddedTokens FindAddedTokens(const TokenTable& tokens);
+std::vector<TokenId> FindEndOfText(const TokenTable& tokens, TokenId eos, TokenId eot);
 
 }  // namespace spark
 

@@ -8,6 +8,7 @@ namespace spark {
 std::string Tokenizer::Decode(std::span<const TokenId> ids) const {
   std::string text;
   for (const TokenId id : ids) text += TokenBytes(id);
+  if (drops_first_space() && text.starts_with(' ')) text.erase(0, 1);
   return text;
 }
 

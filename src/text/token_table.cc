@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <bit>
 #include <functional>
 #include <limits>
@@ -33,7 +34,8 @@ bool IsWrittenAsText(TokenType type) {
 
 }  // namespace
 
-TokenTable::TokenTable(std::span<const std::string_view> tokens, std::span<const int32_t> types) {
+TokenTable::TokenTable(std::span<const std::string_view> tokens, std::span<const int32_t> types,
+                       Spelling spelling) {
   if (tokens.empty() || tokens.size() > std::numeric_limits<TokenId>::max()) {
     throw Error("not a vocabulary", {.field = "tokenizer.ggml.tokens",
                                      .found = fmt::format("{} tokens", tokens.size())});
@@ -45,27 +47,26 @@ TokenTable::TokenTable(std::span<const std::string_view> tokens, std::span<const
   }
   size_t total = 0;
   for (const std::string_view token : tokens) total += token.size();
-  if (total > std::numeric_limits<uint32_t>::max()) {
+  if (total > StringTable::kMaxBytes) {
     throw Error("too large", {.field = "tokenizer.ggml.tokens",
                               .found = fmt::format("{} bytes", total),
                               .allowed = "4 GiB"});
   }
-  bytes_.reserve(total);
-  ends_.reserve(tokens.size() + 1);
+  strings_.Reserve(tokens.size(), total);
   types_.reserve(tokens.size());
   slots_.assign(std::bit_ceil(2 * tokens.size()), Slot{0, -1});
 
-  ends_.push_back(0);
   for (size_t i = 0; i < tokens.size(); ++i) {
     types_.push_back(types.empty() ? TokenType::kNormal : CheckedType(i, types[i]));
-    if (IsWrittenAsText(types_[i])) {
-      bytes_ += tokens[i];
-    } else if (!AppendBytesOf(tokens[i], bytes_)) {
+    if (spelling == Spelling::kPlain || IsWrittenAsText(types_[i])) {
+      strings_.bytes() += tokens[i];
+    } else if (!AppendBytesOf(tokens[i], strings_.bytes())) {
       throw Error(
           "a normal token has a character outside the byte-level alphabet",
           {.field = fmt::format("tokenizer.ggml.tokens[{}]", i), .found = Quoted(tokens[i])});
     }
-    ends_.push_back(static_cast<uint32_t>(bytes_.size()));
+    strings_.EndString();
+    max_token_size_ = std::max(max_token_size_, strings_[i].size());
     Index(static_cast<TokenId>(i));
   }
 }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <catch2/catch_test_macros.hpp>
 #include <chrono>
+#include <fstream>
+#include <nlohmann/json.hpp>
 #include <random>
 #include <string>
 #include <vector>
@@ -23,7 +25,7 @@ Pieces Split(const PreTokenizer& pre_tokenizer, std::string_view text) {
 }
 
 Pieces Split(std::string_view name, std::string_view text) {
-  return Split(PreTokenizer(name), text);
+  return Split(MakePreTokenizer(name).pre_tokenizer, text);
 }
 
 TEST_CASE("pieces of the families", "[pretokenizer]") {
@@ -37,6 +39,21 @@ TEST_CASE("pieces of the families", "[pretokenizer]") {
         Pieces{"camel", "Case", "XML", " don't", " ", "123", "4", " a", "/\n"});
   CHECK(Split("tekken", "isn't 12 XMLy") == Pieces{"isn", "'t", " ", "1", "2", " XMLy"});
   for (const std::string_view name : PreTokenizerNames()) CHECK(Split(name, "").empty());
+}
+
+TEST_CASE("pieces of more families are Hugging Face's", "[pretokenizer]") {
+  std::ifstream file(std::string(SPARK_TEST_DATA) + "/tokenizers/pieces.json");
+  const auto expected = nlohmann::json::parse(file);
+  const auto texts = expected.at("texts").get<std::vector<std::string>>();
+  REQUIRE(expected.at("pieces").size() > 10);
+  for (const auto& [name, pieces] : expected.at("pieces").items()) {
+    for (size_t i = 0; i < texts.size(); ++i) {
+      CAPTURE(name, texts[i]);
+      const Pieces split = Split(name, texts[i]);
+      CHECK(std::vector<std::string>(split.begin(), split.end()) ==
+            pieces.at(i).get<std::vector<std::string>>());
+    }
+  }
 }
 
 TEST_CASE("white space is Unicode's", "[pretokenizer]") {
@@ -55,7 +72,7 @@ TEST_CASE("patterns do not see invalid bytes", "[pretokenizer]") {
 TEST_CASE("pieces make up the text", "[pretokenizer]") {
   std::mt19937 random(5);
   for (const std::string_view name : PreTokenizerNames()) {
-    const PreTokenizer pre_tokenizer(name);
+    const PreTokenizer pre_tokenizer = MakePreTokenizer(name).pre_tokenizer;
     for (int i = 0; i < 1'000; ++i) {
       const std::string text =
           i % 2 == 0 ? test::RandomUnicodeLine(random) : test::RandomBytes(random, 40);
@@ -71,10 +88,12 @@ TEST_CASE("pieces make up the text", "[pretokenizer]") {
 }
 
 TEST_CASE("runs of 200,000 characters are split in little time", "[pretokenizer]") {
-  for (const char* name : {"gpt-2", "smollm", "llama-bpe", "qwen2", "gpt-4o", "tekken"}) {
-    const PreTokenizer pre_tokenizer(name);
+  for (const char* name :
+       {"gpt-2", "smollm", "llama-bpe", "qwen2", "gpt-4o", "tekken", "deepseek-llm",
+        "deepseek-coder", "deepseek-v3", "falcon", "default", "bailingmoe", "bloom", "qwen35"}) {
+    const PreTokenizer pre_tokenizer = MakePreTokenizer(name).pre_tokenizer;
     for (const std::string unit : {"a", "A", "aA", " ", "\n", " \n", "1", "!", "/", "字", "\u0300",
-                                   "ǅ", "\xFF", "a\xFF", "'s", " x"}) {
+                                   "ǅ", "\xFF", "a\xFF", "'s", " x", "(", " \x01"}) {
       std::string text;
       for (int i = 0; i < 200'000; ++i) text += unit;
       CAPTURE(name, unit);
@@ -90,9 +109,9 @@ TEST_CASE("runs of 200,000 characters are split in little time", "[pretokenizer]
 }
 
 TEST_CASE("an unknown name is refused with the names", "[pretokenizer]") {
-  test::ExpectError([] { PreTokenizer("nonesuch"); }, {"\"nonesuch\"", "gpt-2", "llama-bpe"});
-  test::ExpectError([] { PreTokenizer(""); }, {"found none"});
-  for (const std::string_view name : PreTokenizerNames()) CHECK_NOTHROW(PreTokenizer(name));
+  test::ExpectError([] { MakePreTokenizer("nonesuch"); }, {"\"nonesuch\"", "gpt-2", "llama-bpe"});
+  test::ExpectError([] { MakePreTokenizer(""); }, {"found none"});
+  for (const std::string_view name : PreTokenizerNames()) CHECK_NOTHROW(MakePreTokenizer(name));
 }
 
 TEST_CASE("the byte alphabet spells each byte once", "[pretokenizer]") {
