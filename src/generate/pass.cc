@@ -56,14 +56,16 @@ void PassObserver::TileDone(size_t layer, size_t tokens) {
 ContextObserver::ContextObserver(const PassProgress& progress, size_t n_tokens,
                                  const PassPlan& plan, const CompressionPass& pass, KvCache& cache)
     : PassObserver(progress, n_tokens), plan_(plan), pass_(pass), cache_(cache) {
-  cache_.layers().front().OpenContext(n_tokens);
+  cache_.layers().front().OpenContext(n_tokens, plan_.plan.compresses_windows());
 }
 
 void ContextObserver::LayerDone(size_t layer, LayerCache& cache, const WindowQueries& queries) {
   const Clock::time_point start = Clock::now();
   CompressLayer(plan_.plan, AtLayer(pass_, plan_, layer), queries, plan_.config.n_heads, cache);
   // Only now: one dense layer at a time.
-  if (layer + 1 < cache_.layers().size()) cache_.layers()[layer + 1].OpenContext(n_tokens());
+  if (layer + 1 < cache_.layers().size()) {
+    cache_.layers()[layer + 1].OpenContext(n_tokens(), plan_.plan.compresses_windows());
+  }
   compress_seconds_ += SecondsSince(start);
 }
 
