@@ -203,6 +203,7 @@ void CompressLayer(const CompressionPlan& plan, const CompressionPass& pass,
     if (!pass.generated) layer.OpenTail();  // in the types that it is stored in
     return;
   }
+  layer.StraightenTail();
   // A channel stage looks at all of the context, as the papers' do. A token stage is not to spend
   // its budget on tokens that nobody will see.
   if (p.windowed() && p.token_stage() != nullptr && layer.tail_size() > layer.window()) {

@@ -94,10 +94,12 @@ struct Session::Impl {
   }
   // Tokens that wait for a pass: layers whose windows stay as they are have none.
   size_t TailSize() const {
+    size_t most = 0;
     for (const LayerCache& layer : cache.layers()) {
-      if (layer.window() == 0 || options.plan.compresses_windows()) return layer.tail_size();
+      const bool waits = layer.window() == 0 || options.plan.compresses_windows();
+      if (waits) most = std::max(most, layer.tail_size());
     }
-    return 0;
+    return most;
   }
 
   // Runs a piece of a context through the layers, compressing as it goes.

@@ -105,6 +105,11 @@ void LayerCache::Straighten(Tail& tail) const {
   tail = std::move(straight);
 }
 
+void LayerCache::StraightenTail() {
+  for (HeadCache& head : heads_) Straighten(head.tail);
+  oldest_ = 0;
+}
+
 void LayerCache::CutToWindow() {
   for (HeadCache& head : heads_) {
     const size_t n = head.tail.size();
@@ -132,13 +137,12 @@ void LayerCache::Trim(size_t step) {
 
 void LayerCache::OpenContext(size_t n, bool whole) {
   whole_ = whole && window_ > 0;
+  StraightenTail();
   for (HeadCache& head : heads_) {
-    Straighten(head.tail);
     const size_t room = window_ == 0 || whole_ ? n : std::min(n, window_);
     head.tail = {Convert(head.tail.keys, DType::kF32, room),
                  Convert(head.tail.values, DType::kF32, room)};
   }
-  oldest_ = 0;
 }
 
 void LayerCache::OpenTail() {

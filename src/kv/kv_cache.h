@@ -115,6 +115,7 @@ class LayerCache {
   // with exact keys, and a policy sees them as they were. OpenTail() ends it. `whole`: until then,
   // a window keeps what it has left behind, because a policy looks at all of the context.
   void OpenContext(size_t n, bool whole = false);
+  void StraightenTail();  // puts a tail that has wrapped around in order, oldest token first
   // In a layer with a window: forgets all but the newest tokens of the tail, as many as are seen.
   void CutToWindow();
   // Gives every head a tail of the tails' types, with the tokens that are still in it: whoever
