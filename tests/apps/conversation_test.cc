@@ -66,6 +66,7 @@ TEST_CASE("on a terminal Ctrl-C stops an answer, and the next turn works", "[con
   const TempDir dir;
   const std::string path = dir.Write("chat.jsonl", "");
   constexpr size_t kUnderWay = 1000;  // bytes: the answer has begun, and will be far longer
+  if (!Terminal::Available()) SKIP("no pseudo-terminals here");
   Terminal terminal(SPARK_GENERATE, With({"-n", "1000000", "-c", "1000000"}));
   terminal.WaitFor("> ");
   terminal.Type("Once\r");
@@ -94,6 +95,7 @@ TEST_CASE("on a terminal Ctrl-C stops an answer, and the next turn works", "[con
 }
 
 TEST_CASE("on a terminal Ctrl-C at the prompt quits, and a mistake does not", "[converse]") {
+  if (!Terminal::Available()) SKIP("no pseudo-terminals here");
   Terminal terminal(SPARK_GENERATE, With({"-n", "2", "-c", "50"}));
   terminal.WaitFor("> ");
   terminal.Type(std::string(400, 'x') + "\r");

@@ -23,6 +23,12 @@ void Require(bool fine, const char* what) {
 
 }  // namespace
 
+bool Terminal::Available() {
+  const int screen = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+  if (screen >= 0) close(screen);
+  return screen >= 0;
+}
+
 Terminal::Terminal(const std::string& program, const std::vector<std::string>& args) {
   std::vector<std::string> words = {program};
   words.insert(words.end(), args.begin(), args.end());

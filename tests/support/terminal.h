@@ -11,6 +11,8 @@ namespace spark::test {
 
 class Terminal {
  public:
+  static bool Available();  // false where the machine has no pseudo-terminals: a bare chroot
+
   Terminal(const std::string& program, const std::vector<std::string>& args);
   ~Terminal();  // kills the program if it still runs
   Terminal(const Terminal&) = delete;
