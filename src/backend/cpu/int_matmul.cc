@@ -78,8 +78,10 @@ HWY_INLINE float DotGroups(const float* a, const float* b, size_t n) {
 // Σ scale · dot over the first groups, a vector of whole groups at a time, where vectors hold more
 // than one; `g` becomes how many were added.
 template <Bytes kBytes, size_t kGroup, class V = FloatVec>
-HWY_INLINE float DotWideVectors(const uint8_t* q, const float* scales, const QuantizedRow& x,
-                                size_t groups, size_t& g) {
+HWY_INLINE float DotWideVectors([[maybe_unused]] const uint8_t* q,
+                                [[maybe_unused]] const float* scales,
+                                [[maybe_unused]] const QuantizedRow& x,
+                                [[maybe_unused]] size_t groups, [[maybe_unused]] size_t& g) {
 #if HWY_TARGET == HWY_SCALAR || HWY_HAVE_SCALABLE
   return 0.0f;
 #else
