@@ -1,0 +1,116 @@
+#include "tests/support/real_figures.h"
+
+#include <algorithm>
+#include <catch2/catch_approx.hpp>
+#include <catch2/catch_test_macros.hpp>
+#include <cmath>
+#include <fstream>
+
+namespace spark::testing {
+namespace {
+
+// -log p(id)
+double Nll(std::span<const float> logits, TokenId id) {
+  double largest = logits[0];
+  for (const float logit : logits) largest = std::max(largest, static_cast<double>(logit));
+  double sum = 0;
+  for (const float logit : logits) sum += std::exp(logit - largest);
+  return largest + std::log(sum) - logits[static_cast<size_t>(id)];
+}
+
+double Perplexity(const Model& model, const nlohmann::json& nll, std::span<const TokenId> text,
+                  std::span<const TokenId> bos, const std::string& plan, bool compute_f32) {
+  const size_t context = nll["context"];
+  const size_t continuation = nll["continuation"];
+  double sum = 0;
+  for (const size_t start : nll["segment_starts"]) {
+    std::vector<TokenId> segment(bos.begin(), bos.end());
+    const auto from = text.subspan(start, context + continuation - bos.size());
+    segment.insert(segment.end(), from.begin(), from.end());
+    Session session(model, FigureOptions(plan, compute_f32));
+    session.Prefill(std::span(segment).first(context));
+    NllMeter meter(std::span(segment).subspan(context));
+    session.Append(std::span(segment).subspan(context), {}, meter.Sink());
+    sum += meter.mean();
+  }
+  return std::exp(sum / static_cast<double>(nll["segment_starts"].size()));
+}
+
+}  // namespace
+
+nlohmann::json ExpectedFigures(const std::string& name) {
+  std::ifstream in(SPARK_TEST_DATA "/text/" + name);
+  return nlohmann::json::parse(in);
+}
+
+SessionOptions FigureOptions(const std::string& plan, bool compute_f32) {
+  SessionOptions options;
+  options.plan = CompressionPlan::Parse(plan);
+  options.compute_f32 = compute_f32;
+  if (compute_f32) options.cache_type_k = options.cache_type_v = CacheType::kF32;
+  options.context_size = 4096;
+  return options;
+}
+
+LogitsSink NllMeter::Sink() {
+  return [this](size_t n, std::span<const float> logits) {
+    const size_t vocab = logits.size() / n;
+    for (size_t i = 0; i < n; ++i, ++row_) {
+      if (row_ + 1 == ids_.size()) return;  // nothing follows the last token
+      sum_ += Nll(logits.subspan(i * vocab, vocab), ids_[row_ + 1]);
+    }
+  };
+}
+
+TokenId Largest(std::span<const float> logits) {
+  return static_cast<TokenId>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+}
+
+void CheckPrompts(const Model& model, const nlohmann::json& expected, float tolerance) {
+  const std::vector<TokenId> bos = expected["bos"];
+  for (const auto& prompt : expected["logits"]) {
+    const std::vector<TokenId> ids = prompt["ids"];
+    INFO(prompt["prompt"]);
+    std::vector<TokenId> encoded = bos;
+    for (const TokenId id : model.tokenizer()->Encode(prompt["prompt"].get<std::string>(),
+                                                      Tokenizer::Special::kParse)) {
+      encoded.push_back(id);
+    }
+    CHECK(encoded == ids);
+    Session session(model, FigureOptions("none", true));
+    NllMeter meter(ids);
+    session.Prefill(ids, {}, meter.Sink());
+    CHECK(meter.mean() == Catch::Approx(prompt["mean_nll"].get<double>()).epsilon(1e-3));
+
+    const std::vector<size_t> top = prompt["last"]["ids"];
+    const std::vector<float> logits = prompt["last"]["logits"];
+    for (size_t i = 0; i < top.size(); ++i) {
+      CHECK(std::abs(session.NextLogits()[top[i]] - logits[i]) < tolerance);
+    }
+    std::vector<TokenId> greedy;
+    const std::vector<TokenId> expected_greedy = prompt["greedy_ids"];
+    for (size_t i = 0; i < expected_greedy.size(); ++i) {
+      greedy.push_back(Largest(session.NextLogits()));
+      session.Append(std::span(&greedy.back(), 1));
+    }
+    CHECK(greedy == expected_greedy);
+  }
+}
+
+void CheckNllRows(const Model& model, const nlohmann::json& nll, std::span<const TokenId> text,
+                  std::span<const TokenId> bos, std::span<const NllRow> rows, double limit) {
+  CHECK(rows.size() == nll["results"].size());  // none left out
+  for (const NllRow& row : rows) {
+    const double expected = nll["results"][row.name]["ppl"];
+    const double f32 = Perplexity(model, nll, text, bos, row.plan, true);
+    WARN(row.plan << ": perplexity " << f32 << " in f32 (" << 100 * (f32 / expected - 1)
+                  << " %), expected " << expected);
+    CHECK(f32 == Catch::Approx(expected).epsilon(limit));
+    if (!row.by_default) continue;
+    const double integer = Perplexity(model, nll, text, bos, row.plan, false);
+    WARN(row.plan << ": " << integer << " by default (" << 100 * (integer / expected - 1) << " %)");
+    CHECK(integer == Catch::Approx(expected).epsilon(0.02));
+  }
+}
+
+}  // namespace spark::testing
