@@ -10,6 +10,7 @@
 #include "compress/compressor.h"
 #include "compress/stage.h"
 #include "generate/context_file.h"
+#include "generate/kept.h"
 #include "generate/pass.h"
 #include "model/transformer.h"
 
@@ -83,9 +84,7 @@ struct Session::Impl {
     if (options.context_size == 0) options.context_size = model.config().context_length;
   }
 
-  PassPlan pass_plan() const {
-    return {options.plan, model.config(), transformer, threads};
-  }
+  PassPlan pass_plan() const { return {options.plan, model.config(), transformer, threads}; }
 
   // Tokens that a tail may hold before a pass compresses it.
   size_t TailLimit() const {
@@ -101,13 +100,28 @@ struct Session::Impl {
     return 0;
   }
 
+  ContextTarget context_target() { return {pass_plan(), cache, times.compress_seconds}; }
+
   // Runs a piece of a context through the layers, compressing as it goes.
   std::vector<float> PrefillPiece(std::span<const TokenId> ids, const PassProgress& progress,
-                                  const CompressionPass& pass) {
-    ContextObserver observer(progress, ids.size(), pass_plan(), pass, cache);
-    std::vector<float> hidden = transformer.Forward(ids, position, cache, &observer);
-    times.compress_seconds += observer.compress_seconds();
-    return hidden;
+                                  const CompressionPass& pass, std::vector<ContextTarget> targets) {
+    ContextObserver observer(progress, ids.size(), pass, std::move(targets));
+    return transformer.Forward(ids, position, cache, &observer);
+  }
+
+  // Before a context is read.
+  void BeginContext(std::span<const TokenId> ids) {
+    if (position != 0 || !usable) throw Error("a session takes one context, before anything else");
+    CheckTokens(ids, "prompt");
+    usable = false;
+  }
+  // After it: all of `ids` have been processed.
+  void EndContext(std::span<const TokenId> ids) {
+    usable = true;
+    position = context_tokens = ids.size();
+    context_ids.assign(ids.begin(), ids.end());
+    context_hidden = last_hidden;
+    if (options.keep_context) cache.MarkBase();
   }
 
   std::vector<float> AppendPiece(std::span<const TokenId> ids, const PassProgress& progress) {
@@ -187,11 +201,8 @@ Session::~Session() = default;
 void Session::Prefill(std::span<const TokenId> ids, const Progress& progress,
                       const LogitsSink& sink) {
   Impl& s = *impl_;
-  if (s.position != 0 || !s.usable)
-    throw Error("a session takes one context, before anything else");
-  s.CheckTokens(ids, "prompt");
+  s.BeginContext(ids);
   const Clock::time_point start = Clock::now();
-  s.usable = false;
   const size_t chunk = s.options.prefill_chunk == 0 ? ids.size() : s.options.prefill_chunk;
   PassProgress steps{progress, 0, ids.size() * s.model.config().n_layers};
   while (s.position < ids.size()) {
@@ -199,17 +210,42 @@ void Session::Prefill(std::span<const TokenId> ids, const Progress& progress,
     const CompressionPass pass{.next_position = s.position + n,
                                .begins = s.position == 0,
                                .ends = s.position + n == ids.size()};
-    const std::vector<float> hidden = s.PrefillPiece(ids.subspan(s.position, n), steps, pass);
+    const std::vector<float> hidden =
+        s.PrefillPiece(ids.subspan(s.position, n), steps, pass, {s.context_target()});
     s.position += n;
     steps.done = s.position * s.model.config().n_layers;
     s.TakeHidden(hidden, sink);
   }
-  s.usable = true;
-  s.context_tokens = ids.size();
-  s.context_ids.assign(ids.begin(), ids.end());
+  s.EndContext(ids);
   s.times.prefill_seconds = SecondsSince(start) - s.times.compress_seconds;
-  s.context_hidden = s.last_hidden;
-  if (s.options.keep_context) s.cache.MarkBase();
+}
+
+void Session::PrefillTogether(std::span<Session* const> sessions, std::span<const TokenId> ids,
+                              const Progress& progress) {
+  if (sessions.empty()) return;
+  Impl& first = *sessions.front()->impl_;
+  std::vector<ContextTarget> targets;
+  for (Session* session : sessions) {
+    Impl& s = *session->impl_;
+    const SessionOptions &a = s.options, &b = first.options;
+    if (&s.model != &first.model || a.backend != b.backend || a.batch_size != b.batch_size ||
+        a.compute_f32 != b.compute_f32 || s.threads != first.threads || a.prefill_chunk != 0) {
+      throw Error("sessions that compute differently, or in chunks, cannot share a prefill");
+    }
+    s.BeginContext(ids);
+    targets.push_back(s.context_target());
+  }
+  const Clock::time_point start = Clock::now();
+  const PassProgress steps{progress, 0, ids.size() * first.model.config().n_layers};
+  const std::vector<float> hidden =
+      first.PrefillPiece(ids, steps, {.next_position = ids.size()}, std::move(targets));
+  double seconds = SecondsSince(start);
+  for (const Session* session : sessions) seconds -= session->impl_->times.compress_seconds;
+  for (Session* session : sessions) {
+    session->impl_->TakeHidden(hidden, {});
+    session->impl_->EndContext(ids);
+    session->impl_->times.prefill_seconds = seconds;
+  }
 }
 
 void Session::SaveContext(const std::string& path) const {
@@ -319,6 +355,7 @@ size_t Session::kv_bytes_dense_f16() const {
 }
 
 const SessionTimes& Session::times() const { return impl_->times; }
+KeptShares Session::kept() const { return CountKept(impl_->cache, impl_->context_tokens); }
 int Session::threads() const { return impl_->threads; }
 
 }  // namespace spark
