@@ -92,7 +92,9 @@ Json MakeConfig(const Model& model, const SweepOptions& options) {
   for (const std::string& task : options.tasks) {
     constexpr std::string_view kFile = "jsonl:";
     if (task.starts_with(kFile)) {
-      config["file_hash"][task] = FileHash(task.substr(kFile.size()));
+      // Options may stand behind the path: "jsonl:FILE[metric=f1]".
+      const size_t end = task.ends_with(']') ? task.rfind('[') : task.size();
+      config["file_hash"][task] = FileHash(task.substr(kFile.size(), end - kFile.size()));
     }
   }
   return config;

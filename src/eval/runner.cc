@@ -237,7 +237,7 @@ double WorkOf(const SweepOptions& options, const Point& point, size_t n) {
   const auto points = static_cast<double>(n);
   const auto samples = static_cast<double>(options.samples);
   if (point.task == "speed") {
-    const double decode = points * static_cast<double>(kSpeedRounds * kSpeedTokens * 4);
+    const double decode = points * static_cast<double>(kSpeedRounds) * kRoundWork;
     double work = 0;
     for (const size_t depth : options.depths) work += static_cast<double>(depth) + decode;
     return work;

@@ -101,9 +101,11 @@ double WorkOf(const SweepOptions& options, const Point& point, size_t n);
 
 // Work of a point behind the prefill of one sample.
 inline constexpr double kAnswerWork = 64;
-// `speed`: decoding is measured so many times, in turn with the others.
+// `speed`: decoding is measured so many times, in turn with the others, so many tokens at a time.
 inline constexpr size_t kSpeedRounds = 5;
-inline constexpr size_t kSpeedTokens = 16;
+inline constexpr size_t kLeastSpeedTokens = 8;
+inline constexpr size_t kMostSpeedTokens = 128;
+inline constexpr double kRoundWork = 64;
 
 }  // namespace spark
 

@@ -43,18 +43,31 @@ double DecodeRate(Session& session, std::span<const TokenId> ids) {
   return static_cast<double>(ids.size()) / SecondsSince(start);
 }
 
+// How many tokens take about kRoundSeconds; decodes a few to find out.
+size_t RoundTokens(Candidate& candidate, std::span<const TokenId> ids) {
+  constexpr double kRoundSeconds = 0.2;
+  const double rate = DecodeRate(*candidate.session, ids.first(kLeastSpeedTokens));
+  const auto n = static_cast<size_t>(rate * kRoundSeconds);
+  return std::clamp(n, kLeastSpeedTokens, kMostSpeedTokens);
+}
+
 // All candidates in turn, several times over: what slows the machine down for a while slows all of
-// them. rates[i]: of candidate i, one a round.
+// them. rates[i]: of candidate i, one a round. ids: [kMostSpeedTokens]
 std::vector<std::vector<double>> DecodeRates(const Bench& bench, std::vector<Candidate>& candidates,
                                              std::span<const TokenId> ids) {
+  // A rewound window needs a copy, which would take room of its own: with windows, tokens stay.
+  const std::vector<size_t>& windows = bench.model.info().windows;
+  const bool rewind = std::ranges::all_of(windows, [](size_t w) { return w == 0; });
   std::vector<std::vector<double>> rates(candidates.size());
-  for (size_t round = 0; round <= kSpeedRounds; ++round) {
+  size_t n = kMostSpeedTokens;
+  // All warm up; the slowest says how long a round is.
+  ForEachLive(candidates, [&](Candidate& c) { n = std::min(n, RoundTokens(c, ids)); });
+  for (size_t round = 0; round < kSpeedRounds; ++round) {
     ForEachLive(candidates, [&](Candidate& c) {
-      // The first round only warms up.
-      const double rate = DecodeRate(*c.session, ids.first(round == 0 ? size_t{2} : kSpeedTokens));
-      if (round == 0) return;
-      rates[static_cast<size_t>(&c - candidates.data())].push_back(rate);
-      bench.meter.Step(static_cast<double>(kSpeedTokens * 4));
+      if (rewind) c.session->Rewind();
+      rates[static_cast<size_t>(&c - candidates.data())].push_back(
+          DecodeRate(*c.session, ids.first(n)));
+      bench.meter.Step(kRoundWork);
     });
   }
   return rates;
@@ -96,11 +109,11 @@ std::vector<Record> RunSpeed(const Bench& bench, std::span<const Point> points) 
   std::vector<size_t> depths = bench.options.depths;
   std::ranges::sort(depths);
   for (const size_t depth : depths) {
-    const size_t room = 2 + kSpeedRounds * kSpeedTokens;
+    const size_t room = kLeastSpeedTokens + kSpeedRounds * kMostSpeedTokens;
     // The figures of a record are those of the largest depth.
     for (Candidate& c : candidates) c.measured = {};
     PrefillAll(bench, candidates, SomeTokens(bench, depth), room, static_cast<double>(depth));
-    const auto rates = DecodeRates(bench, candidates, SomeTokens(bench, kSpeedTokens));
+    const auto rates = DecodeRates(bench, candidates, SomeTokens(bench, kMostSpeedTokens));
     for (size_t i = 0; i < candidates.size(); ++i) {
       Candidate& c = candidates[i];
       if (c.failed()) continue;
