@@ -55,7 +55,7 @@ const Setting kSettings[] = {
     {"snapkv:0.5[window=16]+spark:0.5"},
     {"h2o:0.5[layers=all]"},
     {"expected:0.5"},
-    {"snapkv:n=40[layers=all]+think:0.5[layers=all]"},
+    {"snapkv:n=80[layers=all]+think:0.5[layers=all]"},
     {"tova:0.3"},
     {"random:0.5"},
     {"spark-plus:0.5"}};
