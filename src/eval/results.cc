@@ -107,7 +107,12 @@ void ResultsFolder::Repair() {
 }
 
 void ResultsFolder::SetConfig(const nlohmann::ordered_json& config) {
-  config_ = fs::exists(Path(kConfig)) ? JoinConfigs(ReadConfig(folder_), config, folder_) : config;
+  config_ = config;
+  if (fs::exists(Path(kConfig))) {
+    const nlohmann::ordered_json before = ReadConfig(folder_);
+    config_ = JoinConfigs(before, config, folder_);
+    if (config_ == before) return;
+  }
   WriteWhole(Path(kConfig), Dump(config_, 2) + "\n");
 }
 
