@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <fstream>
 #include <iostream>
 #include <new>
 #include <system_error>
@@ -88,6 +89,15 @@ std::string ReadAll(std::istream& in, const std::string& name) {
   // Folders can be opened like files; only reading them fails.
   if (in.bad()) throw Error("cannot be read", {.file = name});
   return text;
+}
+
+std::string ReadFile(const std::string& path) {
+  errno = 0;
+  std::ifstream file(path, std::ios::binary);
+  if (!file.is_open()) {
+    throw Error("cannot open: " + std::generic_category().message(errno), {.file = path});
+  }
+  return ReadAll(file, path);
 }
 
 std::optional<std::string> ReadStdinLine() {

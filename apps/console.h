@@ -33,6 +33,9 @@ bool StdinIsTerminal();
 
 // Everything up to the end. `name` stands for the stream in messages. Throws Error.
 std::string ReadAll(std::istream& in, const std::string& name);
+
+// A whole file. Throws Error if it cannot be read.
+std::string ReadFile(const std::string& path);
 // Waits until stdin can be read; false on SIGINT.
 bool WaitForStdin();
 // The next line without its end; nothing at the end of stdin, or on SIGINT.

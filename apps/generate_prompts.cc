@@ -4,10 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <fstream>
 #include <iostream>
-#include <system_error>
 
 #include "apps/console.h"
 #include "spark/error.h"
@@ -15,15 +12,6 @@
 
 namespace spark {
 namespace {
-
-std::string ReadFile(const std::string& path) {
-  errno = 0;
-  std::ifstream file(path, std::ios::binary);
-  if (!file.is_open()) {
-    throw Error("cannot open: " + std::generic_category().message(errno), {.file = path});
-  }
-  return ReadAll(file, path);
-}
 
 // Editors and `echo` end a text with a line break that is no part of what should be continued.
 std::string WithoutFinalLineBreak(std::string text) {
@@ -87,8 +75,12 @@ std::optional<ChatFormat> SelectChatFormat(const GenerateFlags& flags, const Mod
   }
   if (flags.chat_template) return LoadChatFormat(*flags.chat_template);
   if (flags.system_prompt) return ModelChatFormat(model);
-  if (flags.conversation) return model.chat_format();  // without one, turns are plain lines
-  return std::nullopt;
+  if (!flags.conversation) return std::nullopt;
+  const std::optional<ChatFormat> format = model.chat_format();
+  if (!format) {
+    PrintMessage("the model has no chat template: turns are plain text, unless --chat-template");
+  }
+  return format;
 }
 
 std::string SystemPrompt(const GenerateFlags& flags) {

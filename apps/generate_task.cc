@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <optional>
 
 #include "apps/console.h"
@@ -43,6 +44,14 @@ Statistics StartStatistics(const GenerateFlags& flags, const Model& model, doubl
         fmt::format("warning: the context size of {} exceeds the {} tokens that the model "
                     "was trained for",
                     flags.session.context_size, model.info().context_length));
+  }
+  const CompressionPlan& plan = flags.session.plan;
+  const bool compresses = plan.token_stage() != nullptr || plan.channel_stage() != nullptr;
+  if (compresses && !plan.compresses_windows() &&
+      std::ranges::count(model.info().windows, 0) == 0) {
+    PrintMessage(
+        "warning: every layer has a sliding window, which plans leave alone: say "
+        "layers=all in the brackets of a stage");
   }
   return statistics;
 }

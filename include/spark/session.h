@@ -80,9 +80,10 @@ class Session {
 
   // Prefill() of several sessions at once: keys, values and queries of a layer are computed once
   // and compressed by every session's plan. Each session ends as if it had been prefilled alone,
-  // only that times().prefill_seconds is that of the one pass. Two layers are dense meanwhile. The
-  // sessions must have the same model, backend, threads, batch size and compute_f32, and no prefill
-  // chunk: throws Error, as Prefill() does. Once it has thrown, none of them is of use.
+  // only that times().prefill_seconds is that of the one pass. Two layers are dense meanwhile. In a
+  // model with windows, sessions whose plans compress these have a pass of their own. The sessions
+  // must have the same model, backend, threads, batch size and compute_f32, and no prefill chunk:
+  // throws Error, as Prefill() does. Once it has thrown, none of them is of use.
   static void PrefillTogether(std::span<Session* const> sessions, std::span<const TokenId> ids,
                               const Progress& progress = {});
 

@@ -197,17 +197,27 @@ void PackTail(const LayerPass& p, size_t head, std::vector<uint32_t> kept) {
 
 void CompressLayer(const CompressionPlan& plan, const CompressionPass& pass,
                    const WindowQueries& queries, size_t n_heads, LayerCache& layer) {
-  const LayerPass p{plan, pass, queries, n_heads, layer};
+  CompressionPass here = pass;
+  const LayerPass p{plan, here, queries, n_heads, layer};
   if (p.windowed() && !plan.compresses_windows()) {
     if (!pass.generated) layer.OpenTail();  // in the types that it is stored in
     return;
+  }
+  layer.StraightenTail();
+  // A channel stage looks at all of the context, as the papers' do. A token stage is not to spend
+  // its budget on tokens that nobody will see.
+  if (p.windowed() && p.token_stage() != nullptr && layer.tail_size() > layer.window()) {
+    layer.CutToWindow();
+    here.begins = false;
   }
   const std::vector<std::vector<uint32_t>> kept = RunTokenStage(p);
   ForHeads(layer.heads().size(), pass.threads, [&](size_t h) {
     PackTail(p, h, kept[h]);
     if (pass.generated) MergeGenerated(layer.heads()[h]);
   });
-  if (!pass.generated) layer.OpenTail();
+  if (pass.generated) return;
+  layer.OpenTail();
+  layer.Trim(1);
 }
 
 }  // namespace spark

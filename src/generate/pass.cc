@@ -56,7 +56,12 @@ void PassObserver::TileDone(size_t layer, size_t tokens) {
 ContextObserver::ContextObserver(const PassProgress& progress, size_t n_tokens,
                                  const CompressionPass& pass, std::vector<ContextTarget> targets)
     : PassObserver(progress, n_tokens), pass_(pass), targets_(std::move(targets)) {
-  targets_.front().cache.layers().front().OpenContext(n_tokens);
+  OpenContext(0);
+}
+
+void ContextObserver::OpenContext(size_t layer) {
+  const ContextTarget& first = targets_.front();
+  first.cache.layers()[layer].OpenContext(n_tokens(), first.plan.plan.compresses_windows());
 }
 
 size_t ContextObserver::window() const {
@@ -78,8 +83,7 @@ void ContextObserver::LayerDone(size_t layer, LayerCache& cache, const WindowQue
     target.compress_seconds += SecondsSince(start);
   }
   // Only now: one dense layer at a time.
-  std::vector<LayerCache>& layers = targets_.front().cache.layers();
-  if (layer + 1 < layers.size()) layers[layer + 1].OpenContext(n_tokens());
+  if (layer + 1 < targets_.front().cache.layers().size()) OpenContext(layer + 1);
 }
 
 void TailObserver::LayerDone(size_t layer, LayerCache& cache, const WindowQueries& queries) {

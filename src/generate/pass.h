@@ -65,7 +65,8 @@ struct PassPlan {
   int threads;
 };
 
-// A cache that a context is compressed into, and how.
+// A cache that a context is compressed into, and how. Targets of one pass compress windows all, or
+// none of them does: what a layer with a window holds meanwhile depends on it.
 struct ContextTarget {
   PassPlan plan;
   KvCache& cache;
@@ -85,6 +86,8 @@ class ContextObserver : public PassObserver {
   void LayerDone(size_t layer, LayerCache& cache, const WindowQueries& queries) override;
 
  private:
+  void OpenContext(size_t layer);
+
   CompressionPass pass_;
   std::vector<ContextTarget> targets_;
 };

@@ -60,6 +60,11 @@ size_t QueryWindow(const SessionOptions& options) {
   return std::min(options.plan.window(), most);
 }
 
+bool HasWindows(const Model& model) {
+  const std::vector<size_t> windows = model.config().windows();
+  return std::any_of(windows.begin(), windows.end(), [](size_t w) { return w > 0; });
+}
+
 std::unique_ptr<Backend> MakeBackend(const SessionOptions& options, int threads) {
   if (options.backend == "reference") return MakeReferenceBackend();
   if (options.backend == "cpu") {
@@ -95,10 +100,12 @@ struct Session::Impl {
   }
   // Tokens that wait for a pass: layers whose windows stay as they are have none.
   size_t TailSize() const {
+    size_t most = 0;
     for (const LayerCache& layer : cache.layers()) {
-      if (layer.window() == 0 || options.plan.compresses_windows()) return layer.tail_size();
+      const bool waits = layer.window() == 0 || options.plan.compresses_windows();
+      if (waits) most = std::max(most, layer.tail_size());
     }
-    return 0;
+    return most;
   }
 
   ContextTarget context_target() { return {pass_plan(), cache, times.compress_seconds}; }
@@ -123,6 +130,23 @@ struct Session::Impl {
     context_ids.assign(ids.begin(), ids.end());
     context_hidden = last_hidden;
     if (options.keep_context) cache.MarkBase();
+  }
+
+  // One pass for all of them, which agree in how they compute.
+  static void PrefillGroup(std::span<Impl* const> group, std::span<const TokenId> ids,
+                           const PassProgress& progress) {
+    const Clock::time_point start = Clock::now();
+    std::vector<ContextTarget> targets;
+    for (Impl* s : group) targets.push_back(s->context_target());
+    const std::vector<float> hidden = group.front()->PrefillPiece(
+        ids, progress, {.next_position = ids.size()}, std::move(targets));
+    double seconds = SecondsSince(start);
+    for (const Impl* s : group) seconds -= s->times.compress_seconds;
+    for (Impl* s : group) {
+      s->TakeHidden(hidden, {});
+      s->EndContext(ids);
+      s->times.prefill_seconds = seconds;
+    }
   }
 
   std::vector<float> AppendPiece(std::span<const TokenId> ids, const PassProgress& progress) {
@@ -224,8 +248,9 @@ void Session::Prefill(std::span<const TokenId> ids, const Progress& progress,
 void Session::PrefillTogether(std::span<Session* const> sessions, std::span<const TokenId> ids,
                               const Progress& progress) {
   if (sessions.empty()) return;
-  Impl& first = *sessions.front()->impl_;
-  std::vector<ContextTarget> targets;
+  const Impl& first = *sessions.front()->impl_;
+  const bool slides = HasWindows(first.model);
+  std::vector<std::vector<Impl*>> groups(2);
   for (Session* session : sessions) {
     Impl& s = *session->impl_;
     const SessionOptions &a = s.options, &b = first.options;
@@ -234,18 +259,14 @@ void Session::PrefillTogether(std::span<Session* const> sessions, std::span<cons
       throw Error("sessions that compute differently, or in chunks, cannot share a prefill");
     }
     s.BeginContext(ids);
-    targets.push_back(s.context_target());
+    groups[slides && a.plan.compresses_windows() ? 1 : 0].push_back(&s);
   }
-  const Clock::time_point start = Clock::now();
-  const PassProgress steps{progress, 0, ids.size() * first.model.config().n_layers};
-  const std::vector<float> hidden =
-      first.PrefillPiece(ids, steps, {.next_position = ids.size()}, std::move(targets));
-  double seconds = SecondsSince(start);
-  for (const Session* session : sessions) seconds -= session->impl_->times.compress_seconds;
-  for (Session* session : sessions) {
-    session->impl_->TakeHidden(hidden, {});
-    session->impl_->EndContext(ids);
-    session->impl_->times.prefill_seconds = seconds;
+  std::erase_if(groups, [](const auto& group) { return group.empty(); });
+  const size_t steps = ids.size() * first.model.config().n_layers;
+  PassProgress done{progress, 0, groups.size() * steps};
+  for (const std::vector<Impl*>& group : groups) {
+    Impl::PrefillGroup(group, ids, done);
+    done.done += steps;
   }
 }
 
@@ -322,8 +343,7 @@ std::span<const float> Session::NextLogits() {
 
 void Session::Rewind() {
   Impl& s = *impl_;
-  const std::vector<size_t> windows = s.model.config().windows();
-  const bool slides = std::any_of(windows.begin(), windows.end(), [](size_t w) { return w > 0; });
+  const bool slides = HasWindows(s.model);
   const bool changed = s.context_changed || (slides && s.position != s.context_tokens);
   if (changed && !s.options.keep_context) {
     throw Error("the context has changed since it was read, and no copy of it was kept");

@@ -22,10 +22,6 @@ void AddKeyBytes(const DroppedKeyStore& keys, KvBytes& bytes) {
   bytes.key_masks += keys.ChannelBytes();
 }
 
-// A segment that a window leaves behind is cut again when this many of its tokens are out of sight:
-// cutting copies it.
-constexpr size_t kTrimTokens = 64;
-
 // Room for n rows more than there are, growing in steps, but not beyond `most` rows if they will
 // do.
 void ReserveMore(DenseStore& store, size_t n, size_t most) {
@@ -78,7 +74,7 @@ LayerCache::LayerCache(size_t n_kv_heads, size_t head_dim, CacheTypes types, Cac
 
 void LayerCache::Append(const float* k, const float* v, size_t n) {
   const size_t stride = heads_.size() * head_dim_;
-  const bool full = window_ > 0 && tail_size() == window_;
+  const bool full = window_ > 0 && !whole_ && tail_size() == window_;
   for (size_t h = 0; h < heads_.size(); ++h) {
     Tail& tail = heads_[h].tail;
     const float* key = k + h * head_dim_;
@@ -89,7 +85,7 @@ void LayerCache::Append(const float* k, const float* v, size_t n) {
       continue;
     }
     Straighten(tail);
-    const size_t most = window_ > 0 ? window_ : SIZE_MAX;
+    const size_t most = window_ > 0 && !whole_ ? window_ : SIZE_MAX;
     ReserveMore(tail.keys, n, most);
     ReserveMore(tail.values, n, most);
     tail.keys.Append(key, n, stride);
@@ -109,18 +105,29 @@ void LayerCache::Straighten(Tail& tail) const {
   tail = std::move(straight);
 }
 
-void LayerCache::Trim() {
-  if (window_ == 0) return;
-  const size_t first = FirstVisible(next_position_);
+void LayerCache::StraightenTail() {
+  for (HeadCache& head : heads_) Straighten(head.tail);
+  oldest_ = 0;
+}
+
+void LayerCache::CutToWindow() {
   for (HeadCache& head : heads_) {
-    if (head.tail.size() > window_)
-      head.tail = head.tail.Slice(head.tail.size() - window_, window_);
+    const size_t n = head.tail.size();
+    if (n > window_) head.tail = head.tail.Slice(n - window_, window_);
+  }
+}
+
+void LayerCache::Trim(size_t step) {
+  if (window_ == 0 || whole_ || next_position_ == 0) return;
+  CutToWindow();
+  const size_t first = FirstVisible(next_position_ - 1);
+  for (HeadCache& head : heads_) {
     std::erase_if(head.context, [&](const SegmentPtr& s) {
       return s->positions.CountBefore(first) == s->size();
     });
     for (SegmentPtr& segment : head.context) {
       const size_t gone = segment->positions.CountBefore(first);
-      if (gone < kTrimTokens) continue;
+      if (gone < step) continue;
       std::vector<uint32_t> left(segment->size() - gone);
       std::iota(left.begin(), left.end(), static_cast<uint32_t>(gone));
       segment = std::make_shared<const Segment>(segment->Select(left));
@@ -128,17 +135,18 @@ void LayerCache::Trim() {
   }
 }
 
-void LayerCache::OpenContext(size_t n) {
+void LayerCache::OpenContext(size_t n, bool whole) {
+  whole_ = whole && window_ > 0;
+  StraightenTail();
   for (HeadCache& head : heads_) {
-    Straighten(head.tail);
-    const size_t room = window_ == 0 ? n : std::min(n, window_);
+    const size_t room = window_ == 0 || whole_ ? n : std::min(n, window_);
     head.tail = {Convert(head.tail.keys, DType::kF32, room),
                  Convert(head.tail.values, DType::kF32, room)};
   }
-  oldest_ = 0;
 }
 
 void LayerCache::OpenTail() {
+  whole_ = false;
   for (HeadCache& head : heads_) {
     head.tail = {Convert(head.tail.keys, tail_types_.keys, 0),
                  Convert(head.tail.values, tail_types_.values, 0)};
@@ -152,6 +160,7 @@ void LayerCache::CopyTails(const LayerCache& other) {
   }
   next_position_ = other.next_position_;
   oldest_ = other.oldest_;
+  whole_ = other.whole_;
 }
 
 void LayerCache::TruncateTail(size_t n) {

@@ -107,12 +107,17 @@ class LayerCache {
   // behind all others, so that their queries find the tail in order, until Trim().
   void Append(const float* k, const float* v, size_t n);
 
-  // Lets go of tokens that no later query sees.
-  void Trim();
+  // Lets go of tokens that the newest one did not see. A closed segment is cut, which copies it,
+  // when `step` of its tokens are out of sight.
+  void Trim(size_t step = 64);
 
   // Replaces the tails by f32 ones with room for n tokens more: during prefill a layer computes
-  // with exact keys, and a policy sees them as they were. OpenTail() ends it.
-  void OpenContext(size_t n);
+  // with exact keys, and a policy sees them as they were. OpenTail() ends it. `whole`: until then,
+  // a window keeps what it has left behind, because a policy looks at all of the context.
+  void OpenContext(size_t n, bool whole = false);
+  void StraightenTail();  // puts a tail that has wrapped around in order, oldest token first
+  // In a layer with a window: forgets all but the newest tokens of the tail, as many as are seen.
+  void CutToWindow();
   // Gives every head a tail of the tails' types, with the tokens that are still in it: whoever
   // compressed has moved the others into closed segments.
   void OpenTail();
@@ -143,7 +148,8 @@ class LayerCache {
   size_t window_;
   size_t next_position_ = 0;
   size_t base_position_ = 0;
-  size_t oldest_ = 0;  // row of the tail's first token, if it has wrapped around
+  bool whole_ = false;  // see OpenContext()
+  size_t oldest_ = 0;   // row of the tail's first token, if it has wrapped around
   std::vector<HeadCache> heads_;
 };
 

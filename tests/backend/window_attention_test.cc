@@ -55,8 +55,7 @@ TEST_CASE("a window moves over tokens that come one by one or in batches", "[bac
         INFO("window " << window << " at " << position << " + " << n);
         CHECK(RelativeError(out, plain) < kTolerance);
         for (size_t i = 0; i < n; ++i) {
-          const auto expected =
-              Expected(tokens, window, position + i, q.data() + i * width, scale);
+          const auto expected = Expected(tokens, window, position + i, q.data() + i * width, scale);
           CHECK(RelativeError({plain.data() + i * width, width}, expected) < kTolerance);
         }
         position += n;
@@ -114,7 +113,7 @@ TEST_CASE("a window leaves packed context behind", "[backend][window]") {
             }
             const TokenPositions& all = heads[h][0]->positions;
             CHECK(seen == heads[h][0]->size() - all.CountBefore(first));
-            CHECK(layer.heads()[h].context_size() < seen + 64);
+            CHECK(layer.heads()[h].context_size() <= seen + 64);
           }
         }
         CHECK(layer.heads()[0].context.empty());
@@ -132,9 +131,9 @@ TEST_CASE("what is out of the window does not count", "[backend][window]") {
   for (const size_t window : {2, 19, 20, 21, 39, 40, 41, 60, 100}) {
     LayerCache layer(1, kDim, {DType::kF32, DType::kF32}, {DType::kF32, DType::kF32}, window);
     LayerCache plain(1, kDim, {DType::kF32, DType::kF32});
-    layer.SetContext({{std::make_shared<const Segment>(Segment{
-                         keys.Slice(0, keys.size()), values.Slice(0, values.size()), 0,
-                         TokenPositions(positions)})}},
+    layer.SetContext({{std::make_shared<const Segment>(Segment{keys.Slice(0, keys.size()),
+                                                               values.Slice(0, values.size()), 0,
+                                                               TokenPositions(positions)})}},
                      60, false);
     std::vector<uint32_t> seen;  // by a token at 60
     for (uint32_t t = 0; t < positions.size(); ++t) {

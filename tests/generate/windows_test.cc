@@ -149,6 +149,17 @@ TEST_CASE("compressed windows are left behind token by token", "[windows]") {
     CHECK(LargestDifference(Logits(packed, 1, i), Logits(plain, 1, i)) < kRounding);
   }
 
+  // Turns: the tail has been around its ring before it is packed.
+  SessionOptions turns = Options("spark:0[layers=all]");
+  turns.compress_turns = true;
+  Session talk(Gemma(), turns);
+  Session listen(Gemma(), Options("none"));
+  for (Session* session : {&talk, &listen}) session->Prefill(SomeTokens(20));
+  for (size_t i = 20; i < 90; ++i) {
+    CHECK(LargestDifference(Logits(talk, 1, i), Logits(listen, 1, i)) < kRounding);
+    if (i % 23 == 0) talk.CompressTail();
+  }
+
   for (const std::string plan :
        {"spark:0.5[layers=all]", "snapkv:0.5[window=8,layers=all]+spark:0.5[layers=all]",
         "h2o:0.5[layers=all]", "expected:n=10[layers=all]"}) {

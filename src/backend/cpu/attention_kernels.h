@@ -47,7 +47,7 @@ struct TokenRun {
   // QueryTile::ends; or it is cut by a window: then those from QueryTile::begins on.
   bool causal = false;
   bool windowed = false;
-  size_t first_position = 0;            // of the store's token 0, if it has no gaps,
+  size_t first_position = 0;              // of the store's token 0, if it has no gaps,
   std::span<const uint32_t> positions{};  // else those of all its tokens, ascending
 };
 
