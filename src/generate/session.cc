@@ -40,10 +40,10 @@ int ThreadCount(int requested) {
 // keys that are not yet quantised. And the newest keys are looked at most: in 4 bits they cost
 // SmolLM2 21 % of perplexity where those of the context cost 3 % (docs/decisions.md), so they
 // take 8.
-CacheTypes TailTypes(const SessionOptions& options) {
+CacheTypes TailTypes(const SessionOptions& options, bool compressed_later) {
   const auto tail = [&](CacheType type) {
     const DType stored = ToDType(type);
-    const bool waits = options.decode_interval > 0 || options.compress_turns;
+    const bool waits = compressed_later && (options.decode_interval > 0 || options.compress_turns);
     return waits && IsQuantized(stored) ? DType::kF16 : stored;
   };
   const DType keys = tail(options.cache_type_k);
@@ -78,14 +78,13 @@ struct Session::Impl {
         backend(MakeBackend(options_in, threads)),
         transformer(model.config(), model.weights(), *backend, options.batch_size),
         cache(model.config().windows(), model.config().n_kv_heads, model.config().head_dim,
-              {ToDType(options.cache_type_k), ToDType(options.cache_type_v)}, TailTypes(options)),
+              {ToDType(options.cache_type_k), ToDType(options.cache_type_v)},
+              TailTypes(options, true), TailTypes(options, options.plan.compresses_windows())),
         recent(model.config().n_layers, QueryWindow(options), model.config().q_size()) {
     if (options.context_size == 0) options.context_size = model.config().context_length;
   }
 
-  PassPlan pass_plan() const {
-    return {options.plan, model.config(), transformer, threads};
-  }
+  PassPlan pass_plan() const { return {options.plan, model.config(), transformer, threads}; }
 
   // Tokens that a tail may hold before a pass compresses it.
   size_t TailLimit() const {

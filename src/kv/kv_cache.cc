@@ -216,10 +216,11 @@ void LayerCache::AddBytes(KvBytes& bytes) const {
 }
 
 KvCache::KvCache(std::span<const size_t> windows, size_t n_kv_heads, size_t head_dim,
-                 CacheTypes types, CacheTypes tail_types) {
+                 CacheTypes types, CacheTypes tail_types, CacheTypes window_types) {
   layers_.reserve(windows.size());
   for (const size_t window : windows) {
-    layers_.emplace_back(n_kv_heads, head_dim, types, tail_types, window);
+    layers_.emplace_back(n_kv_heads, head_dim, types, window > 0 ? window_types : tail_types,
+                         window);
   }
 }
 

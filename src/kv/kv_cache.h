@@ -145,9 +145,11 @@ class LayerCache {
 
 class KvCache {
  public:
-  // windows: [n_layers]
+  // windows: [n_layers], 0: none. Tails of layers that have one are stored as `window_types`.
   KvCache(std::span<const size_t> windows, size_t n_kv_heads, size_t head_dim, CacheTypes types,
-          CacheTypes tail_types);
+          CacheTypes tail_types, CacheTypes window_types);
+  KvCache(size_t n_layers, size_t n_kv_heads, size_t head_dim, CacheTypes types)
+      : KvCache(std::vector<size_t>(n_layers), n_kv_heads, head_dim, types, types, types) {}
 
   std::vector<LayerCache>& layers() { return layers_; }
   const std::vector<LayerCache>& layers() const { return layers_; }

@@ -202,7 +202,7 @@ TEST_CASE("a file with a right checksum is not believed either", "[context-file]
   const auto meta = [](const char* key, const char* value) {
     return [=](Forger& f) { f.metadata[key] = value; };
   };
-  CheckForged(spark, meta("version", "2"), {"version", "found 2", "allowed 1"});
+  CheckForged(spark, meta("version", "1"), {"version", "found 1", "allowed 2"});
   CheckForged(spark, meta("format", "cake"), {"not a saved context"});
   CheckForged(spark, meta("fingerprint", "12"), {"another model", "found 12"});
   CheckForged(spark, meta("plan", "cake:1"), {"plan", "cake"});
@@ -210,26 +210,30 @@ TEST_CASE("a file with a right checksum is not believed either", "[context-file]
   CheckForged(spark, meta("tokens", "31"), {"tokens", "found 30", "allowed 31"});
   CheckForged(spark, [](Forger& f) { f.metadata.erase("plan"); }, {"plan", "missing"});
 
-  // Columns: layer, head, tokens, key form, type, recovery, value form, type, recovery.
+  // Columns: layer, head, tokens, first position, key form, type, recovery, value form, type,
+  // recovery.
   const auto cell = [](size_t column, int32_t value) {
     return [=](Forger& f) { f.SetCell(column, value); };
   };
   for (const int32_t value : {-1, 3, INT32_MAX, INT32_MIN}) {
     CheckForged(spark, cell(0, value), {"segment 0: layer", "out of range", "0 to 2"});
-    CheckForged(spark, cell(3, value), {"segment 0: keys form", "0 to 2"});
-    CheckForged(spark, cell(5, value), {"segment 0: keys recovery"});
+    CheckForged(spark, cell(4, value), {"segment 0: keys form", "0 to 2"});
+    CheckForged(spark, cell(6, value), {"segment 0: keys recovery"});
   }
+  CheckForged(spark, cell(3, -2), {"segment 0: first position", "-1 to 29"});
+  CheckForged(spark, cell(3, 30), {"segment 0: first position", "-1 to 29"});
+  CheckForged(spark, cell(3, 1), {"segment 0: positions", "ascending"});
   CheckForged(spark, cell(1, 2), {"segment 0: head"});
   CheckForged(spark, cell(2, 0), {"segment 0: tokens", "1 to 30"});
   CheckForged(spark, cell(2, 31), {"segment 0: tokens", "1 to 30"});
   CheckForged(spark, cell(2, 29), {"segment 0: keys", "masks", "wrong length"});
-  CheckForged(spark, cell(4, 10), {"segment 0: keys type"});
-  CheckForged(spark, cell(4, 0), {"segment 0: keys", "wrong length"});
-  CheckForged(spark, cell(5, 1), {"segment 0: keys", "wrong length"});
-  CheckForged(spark, cell(5, 2), {"segment 0: keys", "recover"});
-  CheckForged(spark, cell(6, 1), {"segment 0: values", "not stored in this form"});
-  CheckForged(spark, cell(6, 2), {"segment 0: values form", "0 to 1"});
-  CheckForged(spark, cell(9 + 1, 0), {"segment 1", "more tokens"});
+  CheckForged(spark, cell(5, 10), {"segment 0: keys type"});
+  CheckForged(spark, cell(5, 0), {"segment 0: keys", "wrong length"});
+  CheckForged(spark, cell(6, 1), {"segment 0: keys", "wrong length"});
+  CheckForged(spark, cell(6, 2), {"segment 0: keys", "recover"});
+  CheckForged(spark, cell(7, 1), {"segment 0: values", "not stored in this form"});
+  CheckForged(spark, cell(7, 2), {"segment 0: values form", "0 to 1"});
+  CheckForged(spark, cell(10 + 1, 0), {"segment 1", "more tokens"});
 
   for (const char* array : {"0.keys.values", "0.keys.masks", "0.keys.signs", "0.keys.scalars",
                             "0.keys.fill", "0.values.rows"}) {

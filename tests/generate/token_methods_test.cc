@@ -112,8 +112,7 @@ TEST_CASE("token stages keep the tokens that kvpress keeps", "[oracle][tokens]")
   for (const auto& backend : backends) {
     for (const std::string method : kTokenMethods) {
       CacheTypes f32{DType::kF32, DType::kF32};
-      KvCache cache(std::vector<size_t>(config.n_layers), config.n_kv_heads, config.head_dim, f32,
-                    f32);
+      KvCache cache(config.n_layers, config.n_kv_heads, config.head_dim, f32);
       Transformer transformer(config, TinyLlama().weights(), *backend, 512);
       KeptTokens kept(method + ":0.5", transformer, cache, context);
       transformer.Forward(std::span(ids).first(context), 0, cache, &kept);

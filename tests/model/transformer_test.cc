@@ -53,8 +53,7 @@ std::vector<float> Added(const GgufWriter& writer, bool reference) {
   const auto backend = reference ? MakeReferenceBackend() : MakeCpuBackend({.compute_f32 = true});
   Transformer transformer(config, file.weights(), *backend, 2);
   const CacheTypes types = {DType::kF32, DType::kF32};
-  KvCache cache(std::vector<size_t>(config.n_layers), config.n_kv_heads, config.head_dim, types,
-                types);
+  KvCache cache(config.n_layers, config.n_kv_heads, config.head_dim, types);
   const std::vector<int32_t> ids = {1, 5, 7};
   std::vector<float> x = transformer.Forward(ids, 0, cache, nullptr);
   std::vector<float> embedded(x.size());

@@ -28,9 +28,10 @@ double Perplexity(const Model& model, const nlohmann::json& nll, std::span<const
     const auto from = text.subspan(start, context + continuation - bos.size());
     segment.insert(segment.end(), from.begin(), from.end());
     Session session(model, FigureOptions(plan, compute_f32));
-    session.Prefill(std::span(segment).first(context));
-    NllMeter meter(std::span(segment).subspan(context));
-    session.Append(std::span(segment).subspan(context), {}, meter.Sink());
+    const std::span<const TokenId> ids = segment;
+    session.Prefill(ids.first(context));
+    NllMeter meter(ids.subspan(context));
+    session.Append(ids.subspan(context), {}, meter.Sink());
     sum += meter.mean();
   }
   return std::exp(sum / static_cast<double>(nll["segment_starts"].size()));
@@ -91,7 +92,7 @@ void CheckPrompts(const Model& model, const nlohmann::json& expected, float tole
     const std::vector<TokenId> expected_greedy = prompt["greedy_ids"];
     for (size_t i = 0; i < expected_greedy.size(); ++i) {
       greedy.push_back(Largest(session.NextLogits()));
-      session.Append(std::span(&greedy.back(), 1));
+      session.Append({&greedy.back(), 1});
     }
     CHECK(greedy == expected_greedy);
   }

@@ -2,6 +2,8 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <sstream>
 
 namespace spark::testing {
 namespace {
@@ -22,8 +24,18 @@ std::optional<std::string> SmolLm2Path() {
   return IfExists(Environment("SPARK_SMOLLM2", SPARK_SOURCE_DIR "/models/smollm2.gguf"));
 }
 
-std::optional<std::string> SharedPath(const std::string& name) {
-  return IfExists(Environment("SPARK_SHARED", SPARK_SOURCE_DIR "/../shared") + "/" + name);
+std::optional<std::string> Gemma3Path() {
+  return IfExists(Environment("SPARK_GEMMA3", SPARK_SOURCE_DIR "/models/gemma3-270m.gguf"));
+}
+
+std::optional<std::string> SharedText(const std::string& name) {
+  const auto path =
+      IfExists(Environment("SPARK_SHARED", SPARK_SOURCE_DIR "/../shared") + "/" + name);
+  if (!path) return std::nullopt;
+  std::ifstream in(*path);
+  std::stringstream text;
+  text << in.rdbuf();
+  return text.str();
 }
 
 }  // namespace spark::testing

@@ -12,8 +12,11 @@ namespace spark::testing {
 // smollm2).
 std::optional<std::string> SmolLm2Path();
 
-// A file of $SPARK_SHARED, else of ../shared beside the checkout.
-std::optional<std::string> SharedPath(const std::string& name);
+// Gemma 3 270M Q4_K_M: $SPARK_GEMMA3, else models/gemma3-270m.gguf (scripts/get-model.sh gemma3).
+std::optional<std::string> Gemma3Path();
+
+// What a file of $SPARK_SHARED holds, else of ../shared beside the checkout.
+std::optional<std::string> SharedText(const std::string& name);
 
 // A hundred times slower with nothing more to find: the same kernels run on small models.
 #if defined(__SANITIZE_ADDRESS__)

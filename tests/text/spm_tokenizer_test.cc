@@ -15,6 +15,7 @@
 #include "spark/error.h"
 #include "tests/support/gguf_writer.h"
 #include "tests/support/random_text.h"
+#include "tests/support/real_model.h"
 #include "text/gguf_tokenizer.h"
 
 namespace spark {
@@ -233,17 +234,9 @@ TEST_CASE("defaults of GGUF files with a SentencePiece vocabulary", "[tokenizer]
   CHECK(load()->Encode("a", Special::kPlain) == List{4});
 }
 
-// Gemma 3 270M, which is not part of the repository; empty if it is not there.
-std::string GemmaPath() {
-  const char* variable = std::getenv("SPARK_GEMMA3");
-  const std::string path = variable ? variable : SPARK_SOURCE_DIR "/models/gemma3-270m.gguf";
-  return std::filesystem::exists(path) ? path : "";
-}
-
 TEST_CASE("Gemma 3 tokenizes as under transformers", "[tokenizer][spm][model]") {
-  const std::string path = GemmaPath();
-  if (path.empty()) SKIP("no Gemma 3: set SPARK_GEMMA3 or add models/gemma3-270m.gguf");
-  const GgufFile file = GgufFile::Open(path);
+  if (!testing::Gemma3Path()) SKIP("no Gemma 3: run scripts/get-model.sh gemma3");
+  const GgufFile file = GgufFile::Open(*testing::Gemma3Path());
   const auto tokenizer = LoadTokenizer(file.metadata());
   REQUIRE(tokenizer);
   CHECK(tokenizer->bos() == 2);
