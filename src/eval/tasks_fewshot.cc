@@ -35,6 +35,15 @@ std::string Example(std::string_view text, std::string_view label) {
   return fmt::format("Text: {}\nColor: {}", text, label);
 }
 
+// Each class once a round, in random order: classes are equally frequent. `turn`: what is left of
+// the round.
+size_t NextClass(std::vector<size_t>& turn, SeededRandom& random) {
+  if (turn.empty()) turn = random.Sample(std::array<size_t, kClasses>{0, 1, 2, 3}, kClasses);
+  const size_t next = turn.back();
+  turn.pop_back();
+  return next;
+}
+
 // The class is a colour, so that it can be known from the examples only.
 Sample ClassifyTexts(const SampleSetting& setting, SeededRandom& random) {
   const auto labels = random.Sample(kLabels, kClasses);
@@ -43,18 +52,14 @@ Sample ClassifyTexts(const SampleSetting& setting, SeededRandom& random) {
   };
   const size_t asked = random.Below(kClasses);
   const std::string question = text(asked, random);
-  std::vector<size_t> turn;  // topics left of a round, so that classes are equally frequent
+  std::vector<size_t> turn;
   HaystackParts parts;
   parts.least_filler = kLeastFiller;
   parts.filler = [&](SeededRandom& from) -> story::Paragraph {
-    for (;;) {
-      if (turn.empty()) turn = from.Sample(std::array<size_t, kClasses>{0, 1, 2, 3}, kClasses);
-      const size_t topic = turn.back();
-      const std::string shown = text(topic, from);
-      if (shown == question) continue;
-      turn.pop_back();
-      return {Example(shown, labels[topic])};
-    }
+    const size_t topic = NextClass(turn, from);
+    std::string shown = question;
+    while (shown == question) shown = text(topic, from);
+    return {Example(shown, labels[topic])};
   };
   const auto shown_animals = random.Sample(story::kAnimals, 24);
   parts.elastic = [&](size_t steps) {
@@ -74,22 +79,22 @@ Sample ClassifyTexts(const SampleSetting& setting, SeededRandom& random) {
   return sample;
 }
 
-// In sentences of the stories: the adjective decides where somebody lives, and the one asked for is
-// no example.
+// In sentences of the stories: the animal decides where somebody lives, and the adjective of the
+// one asked for is in no example.
 Sample ClassifyHomes(const SampleSetting& setting, SeededRandom& random) {
-  const auto adjectives = random.Sample(story::kAdjectives, kClasses);
-  const auto animals = random.Sample(story::kAnimals, story::kAnimals.size());
+  const auto adjectives = random.Sample(story::kAdjectives, story::kAdjectives.size());
+  const auto animals = random.Sample(story::kAnimals, kClasses);
   const auto kinds = random.Sample(story::kPlaceKinds, kClasses);
   const auto places = random.Sample(story::kPlaces, kClasses);
   const auto home = [&](size_t i) { return fmt::format("{} {}", kinds[i], places[i]); };
   const size_t asked = random.Below(kClasses);
-  size_t shown = 0;
+  std::vector<size_t> turn;
   HaystackParts parts;
   parts.least_filler = kLeastFiller;
   parts.filler = [&](SeededRandom& from) -> story::Paragraph {
-    const size_t topic = shown++ % kClasses;
-    const auto animal = animals[1 + from.Below(animals.size() - 1)];
-    return {fmt::format("The {} {} lives in the {}.", adjectives[topic], animal, home(topic))};
+    const size_t topic = NextClass(turn, from);
+    const std::string_view adjective = adjectives[1 + from.Below(adjectives.size() - 1)];
+    return {fmt::format("The {} {} lives in the {}.", adjective, animals[topic], home(topic))};
   };
   const story::Shopping shopping(random);
   parts.elastic = [&](size_t steps) { return shopping.Sentence(steps); };
@@ -97,7 +102,7 @@ Sample ClassifyHomes(const SampleSetting& setting, SeededRandom& random) {
   sample.context =
       MakeHaystack(setting.task, setting.tokenizer, setting.context_tokens, parts, random);
   sample.question = fmt::format("\nWhere does the {0} {1} live?\nThe {0} {1} lives in the",
-                                adjectives[asked], animals[0]);
+                                adjectives[0], animals[asked]);
   sample.answers = {home(asked)};
   sample.max_new_tokens = 8;
   sample.stops = {"\n", "."};

@@ -10,7 +10,7 @@
 namespace spark {
 namespace {
 
-constexpr size_t kKeys = 8;        // multikey: one is asked for
+constexpr size_t kKeys = 4;        // multikey: one is asked for
 constexpr size_t kRepeated = 6;    // sentences of passkey's filler
 constexpr size_t kCodeDigits = 4;  // the default model has seen no others
 
@@ -119,8 +119,8 @@ Sample MakeMultivalue(const SampleSetting& setting, SeededRandom& random) {
     for (size_t i = 0; i < facts.size(); ++i) {
       placed[i].text = fmt::format("One code of the {} is {}.", facts[i].key, facts[i].code);
     }
-    sample.question = fmt::format(
-        "\nWhat are the {1} codes of the {0}?\nThe {1} codes of the {0} are", facts[0].key, "four");
+    sample.question =
+        fmt::format("\nWhat are all the codes of the {0}?\nThe codes of the {0} are", facts[0].key);
   }
   sample.context = Context(setting, std::move(placed), random);
   sample.max_new_tokens = 48;

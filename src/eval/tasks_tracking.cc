@@ -39,20 +39,21 @@ std::string Context(const SampleSetting& setting, const std::vector<std::string>
   return MakeHaystack(setting.task, setting.tokenizer, setting.context_tokens, parts, random);
 }
 
-// In sentences of the stories, two hops: a model that follows one of them gets half.
-Sample TrackCodes(const SampleSetting& setting, SeededRandom& random) {
-  const auto adjectives = random.Sample(story::kAdjectives, 3);
-  const auto animals = random.Sample(story::kAnimals, 3);
-  const auto key = [&](size_t i) { return fmt::format("{} {}", adjectives[i], animals[i]); };
-  const std::string code = fmt::format("{:04}", random.Below(10'000));
-  const std::vector<std::string> chain = {
-      fmt::format("The code of the {} is {}.", key(0), code),
-      fmt::format("The code of the {} is the code of the {}.", key(1), key(0)),
-      fmt::format("The code of the {} is the code of the {}.", key(2), key(1))};
+// In sentences of the stories, two hops: a model that follows one of them gets half. The default
+// model was trained to answer one question of one hop, so it can hardly get more.
+Sample TrackHomes(const SampleSetting& setting, SeededRandom& random) {
+  const std::string animal =
+      fmt::format("{} {}", random.Choose(story::kAdjectives), random.Choose(story::kAnimals));
+  const auto kinds = random.Sample(story::kPlaceKinds, 2);
+  const auto places = random.Sample(story::kPlaces, 2);
+  const std::string home = fmt::format("{} {}", kinds[0], places[0]);
+  const std::string around = fmt::format("{} {}", kinds[1], places[1]);
+  const std::vector<std::string> chain = {fmt::format("The {} lives in the {}.", animal, home),
+                                          fmt::format("The {} is in the {}.", home, around)};
   Sample sample;
   sample.context = Context(setting, chain, false, random);
-  sample.question = fmt::format("\nWhat is the code of the {0}?\nThe code of the {0} is", key(2));
-  sample.answers = {key(1), key(0)};
+  sample.question = fmt::format("\nWhere does the {0} live?\nThe {0} lives in the", animal);
+  sample.answers = {home, around};
   sample.max_new_tokens = 24;
   sample.stops = {"\n"};
   return sample;
@@ -61,7 +62,7 @@ Sample TrackCodes(const SampleSetting& setting, SeededRandom& random) {
 }  // namespace
 
 Sample MakeVariableTracking(const SampleSetting& setting, SeededRandom& random) {
-  if (setting.stories_only) return TrackCodes(setting, random);
+  if (setting.stories_only) return TrackHomes(setting, random);
   std::vector<std::string> names;
   while (names.size() < kVariables) {
     std::string name = VariableName(random);
@@ -76,11 +77,11 @@ Sample MakeVariableTracking(const SampleSetting& setting, SeededRandom& random) 
   sample.context = Context(setting, chain, true, random);
   sample.question = fmt::format(
       "\nQuestion: Which {0} variables (VAR) have the value {1}, directly or through another "
-      "variable?\nAnswer: The {0} variables that have the value {1} are",
+      "variable?\nAnswer: The {0} variables that have the value {1} are:",
       kVariables, value);
   sample.answers = std::move(names);
   sample.max_new_tokens = 48;
-  sample.stops = {"\n"};
+  sample.stops = {"\n\n"};
   return sample;
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "eval/haystack.h"
 #include "eval/story_tables.h"
@@ -13,15 +14,25 @@ namespace {
 
 constexpr size_t kMostCommon = 10;  // cwe: asked for in long lists
 constexpr size_t kTimes = 8;        // cwe: a common word, for once of any other
+constexpr size_t kLeastLetters = 4;
 constexpr size_t kAskedFrequent = 3;
 constexpr size_t kCodedWords = 40;  // fwe: different words
 
-std::vector<std::string_view> AllWords(SeededRandom& random) {
+// Words that aren't part of others, or of usual words ("hat" of "what"): an answer is looked for as
+// text.
+std::vector<std::string_view> DistinctWords(SeededRandom& random) {
   std::vector<std::string_view> words;
   for (const story::List list :
        {story::kAnimals, story::kThings, story::kPlaces, story::kOutdoors}) {
-    words.insert(words.end(), list.begin(), list.end());
+    std::ranges::copy_if(list, std::back_inserter(words),
+                         [](std::string_view word) { return word.size() >= kLeastLetters; });
   }
+  const std::vector<std::string_view> all = words;
+  std::erase_if(words, [&all](std::string_view word) {
+    return std::ranges::any_of(all, [word](std::string_view other) {
+      return other != word && other.find(word) != other.npos;
+    });
+  });
   random.Shuffle(words);
   return words;
 }
@@ -48,7 +59,7 @@ std::string NumberedList(std::span<const std::string_view> words) {
 }  // namespace
 
 Sample MakeCommonWords(const SampleSetting& setting, SeededRandom& random) {
-  const std::vector<std::string_view> words = AllWords(random);
+  const std::vector<std::string_view> words = DistinctWords(random);
   const SeededRandom order = random;
   const auto list = [&](size_t n) {
     const Shares shares = CommonShares(n);
@@ -92,17 +103,21 @@ std::string CodedWord(SeededRandom& random) {
   return word;
 }
 
-// Word k of n stands n / (k + 1)^2 times, in proportion: a zeta distribution, RULER's alpha = 2.
-// In integers, so that no machine rounds otherwise.
+// How often each word stands in a text of n: word k (from 1) in proportion to 1/k^2, a zeta
+// distribution with RULER's alpha = 2; what rounding leaves goes to the first. In integers, so that
+// no machine rounds otherwise. From kLeastCoded words on the first three differ from all others.
+constexpr size_t kLeastCoded = 34;
 std::vector<size_t> ZetaCounts(size_t n) {
   constexpr size_t kScale = 1'000'000;
   size_t total = 0;
   for (size_t k = 1; k <= kCodedWords; ++k) total += kScale / (k * k);
   std::vector<size_t> counts;
-  for (size_t k = 1; k <= kCodedWords; ++k) counts.push_back(n * (kScale / (k * k)) / total);
-  for (size_t k = 0; k + 1 < kAskedFrequent; ++k) {  // short lists: ranks must differ
-    counts[k] = std::max(counts[k], 2 * (kAskedFrequent - k));
+  size_t left = n;
+  for (size_t k = 1; k <= kCodedWords; ++k) {
+    counts.push_back(n * (kScale / (k * k)) / total);
+    left -= counts.back();
   }
+  counts[0] += left;
   return counts;
 }
 
@@ -119,15 +134,12 @@ Sample MakeFrequentWords(const SampleSetting& setting, SeededRandom& random) {
     const std::vector<size_t> counts = ZetaCounts(n);
     std::vector<std::string_view> entries;
     for (size_t k = 0; k < counts.size(); ++k) entries.insert(entries.end(), counts[k], words[k]);
-    for (size_t k = counts.size(); entries.size() < n; ++k) {
-      entries.push_back(words[kAskedFrequent + k % (words.size() - kAskedFrequent)]);
-    }
     SeededRandom shuffle = order;
     shuffle.Shuffle(entries);
     return fmt::format("Below is a text in coded words.\n{}", fmt::join(entries, " "));
   };
-  const size_t n = LargestThatFits(setting.task, setting.tokenizer, setting.context_tokens, 24,
-                                   setting.context_tokens, text);
+  const size_t n = LargestThatFits(setting.task, setting.tokenizer, setting.context_tokens,
+                                   kLeastCoded, setting.context_tokens, text);
   Sample sample;
   sample.context = text(n);
   sample.question =
