@@ -1,7 +1,6 @@
 // Examples of texts with their class; the class of a new one is asked.
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <array>
 
 #include "eval/haystack.h"

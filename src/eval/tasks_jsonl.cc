@@ -3,6 +3,7 @@
 //   metric LongBench             context, input, answers, all_classes RULER                 input
 //   (its last line is the question), outputs, answer_prefix
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -178,7 +179,12 @@ class LineReader {
   std::optional<MetricKind> Metric() const {
     const std::optional<std::string> name = OptionalText("metric");
     if (!name) return std::nullopt;
-    return ParseMetric(*name, where_ + ": metric");
+    const std::vector<std::string_view> names = MetricNames();
+    if (std::ranges::find(names, *name) == names.end()) {  // not a UsageError: the file is wrong
+      Fail("metric", "no such metric", fmt::format("'{:.40}'", *name),
+           fmt::format("{}", fmt::join(names, ", ")));
+    }
+    return ParseMetric(*name, "metric");
   }
 
   const std::string& where_;
