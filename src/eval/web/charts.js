@@ -83,15 +83,17 @@ const charts = (() => {
     },
   };
 
-  const theme = (entry) => {
-    const { chart } = entry;
-    for (const dataset of chart.data.datasets) {
+  const paint = (datasets) => {
+    for (const dataset of datasets) {
       const color = dataset.cssColor.startsWith("--") ? css(dataset.cssColor) : dataset.cssColor;
       dataset.borderColor = color;
       dataset.pointBorderColor = dataset.edge ? css(dataset.edge) : color;
       dataset.backgroundColor = dataset.hollow ? css("--card") : color;
       dataset.pointBackgroundColor = dataset.backgroundColor;
     }
+  };
+  const theme = ({ chart }) => {
+    paint(chart.data.datasets);
     for (const scale of Object.values(chart.options.scales)) {
       scale.ticks.color = css("--soft");
       scale.grid.color = css("--grid");
@@ -99,7 +101,7 @@ const charts = (() => {
     }
     Object.assign(chart.options.plugins.tooltip,
       { backgroundColor: css("--ink"), titleColor: css("--page"), bodyColor: css("--page") });
-    chart.update("none");
+    chart.update();
   };
 
   const axis = (title, more = {}) => ({ ...more, title: { display: true, text: title },
@@ -113,6 +115,7 @@ const charts = (() => {
         drawn.splice(i, 1);
       }
     }
+    paint(datasets);
     const chart = new Chart(canvas, {
       type,
       data: { datasets, labels: options.labels },
@@ -152,7 +155,7 @@ const charts = (() => {
         "stroke-dasharray": (dataset.borderDash ?? []).join(" ") });
     }
     const line = `stroke:${color};stroke-width:2;fill:none`;
-    const full = `fill:${color}`;
+    const full = dataset.hollow ? `fill:var(--card);stroke:${color};stroke-width:2` : `fill:${color}`;
     const shapes = {
       circle: ["circle", { cx: 11, cy: 6, r: 4, style: full }],
       triangle: ["path", { d: "M11 1L16 10H6Z", style: full }],

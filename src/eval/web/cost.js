@@ -69,6 +69,12 @@ const cost = (() => {
     ["key_signs", "signs of pruned channels"], ["key_scalars", "scalars for recovery"],
     ["values", "values"], ["dense_tail", "dense tail"]];
 
+  // Ticks at round numbers of KiB or MiB, at least `least` bytes apart.
+  const step = (least) => {
+    const unit = 1024 ** Math.floor(Math.log(Math.max(1, least)) / Math.log(1024));
+    return unit * [1, 2, 5, 10, 20, 50, 100, 200, 500, 1024].find((n) => n * unit >= least);
+  };
+
   const byPart = () => {
     if (!ok.some((r) => r.kv_bytes && isNumber(r.kv_bytes.total))) {
       return { element: el.emptySection("bytes", "KV bytes by part", "not measured."),
@@ -101,7 +107,8 @@ const cost = (() => {
       });
       const chart = charts.draw(canvas, "bar", datasets, {
         x: charts.axis(`bytes at ${spark.contextText(context)}`, { stacked: true,
-          ticks: { callback: (x) => spark.bytes(x) } }),
+          ticks: { stepSize: step(Math.max(...rows.map((r) => r.kv_bytes.total)) / (charts.narrow() ? 3 : 7)),
+            callback: (x) => spark.bytes(x) } }),
         y: charts.axis("", { stacked: true, ticks: { autoSkip: false, crossAlign: "far" },
           grid: { display: false } }) },
       { labels, indexAxis: "y", plugins: [], interaction: { mode: "index", axis: "y", intersect: false },

@@ -29,7 +29,7 @@ const spark = (() => {
   };
 
   const percent = (x, digits = 1) => `${(100 * x).toFixed(digits)} %`;
-  const signed = (x, text) => (x > 0 ? "+" : x < 0 ? "−" : "±") + text;
+  const signed = (x, text) => (x > 0 ? "+" : x < 0 ? "−" : "") + text;
   const signedPercent = (x, digits = 1) => signed(x, percent(Math.abs(x), digits));
   const bytes = (n) => {
     const units = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -42,11 +42,11 @@ const spark = (() => {
   // What quality can be measured by. `field` is the record's key and the CSV's column.
   const measures = [
     { id: "perplexity_loss", task: "nll", field: "perplexity_loss", better: "less", limits: [0.01, 0.05],
-      title: "perplexity, share more than uncompressed", text: (y) => signedPercent(y) },
+      title: "perplexity above the uncompressed cache's", short: "perplexity loss", text: (y) => signedPercent(y) },
     { id: "kl", task: "nll", field: "kl", low: "kl_low", high: "kl_high", better: "less",
-      title: "KL divergence from uncompressed", text: (y) => y.toFixed(4) },
+      title: "KL divergence from uncompressed", short: "KL", text: (y) => y.toFixed(4) },
     { id: "top1", task: "nll", field: "top1", low: "top1_low", high: "top1_high", better: "more",
-      title: "same most likely token", text: (y) => percent(y) },
+      title: "same most likely token", short: "top-1", text: (y) => percent(y) },
   ];
   for (const task of unique(ok.map((r) => r.task))) {
     if (task === "nll" || task === "speed") continue;

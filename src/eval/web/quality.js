@@ -20,7 +20,9 @@ const quality = (() => {
     const sorted = points.map((p) => p.y).sort((a, b) => a - b);
     const usual = sorted[Math.floor(0.7 * (sorted.length - 1))];
     const edge = Math.max(2.2 * usual, measure.limits ? 0.075 : 0);
-    return sorted[sorted.length - 1] > 1.3 * edge ? edge : Infinity;
+    if (!(edge > 0) || sorted[sorted.length - 1] <= 1.3 * edge) return Infinity;
+    const step = 10 ** Math.floor(Math.log10(edge));
+    return Number((Math.ceil(edge / step) * step).toPrecision(3));
   };
   const shown = (points, edge) => points.map((p) => (p.y > edge ? { ...p, y: edge, low: undefined } : p));
   const edgeNote = (points, edge, measure) => {
@@ -61,14 +63,14 @@ const quality = (() => {
     data: [{ x: from, y: limit }, { x: to, y: limit }], cssColor: "--soft", borderDash: [3, 4],
     borderWidth: 1, pointRadius: 0, pointHitRadius: 0, showLine: true,
   }));
-  const yAxis = (measure, edge) => charts.axis(measure.title, {
+  const yAxis = (measure, edge) => charts.axis(charts.narrow() ? measure.short ?? measure.title : measure.title, {
     max: edge === Infinity ? undefined : edge, grace: edge === Infinity ? "4%" : 0,
     suggestedMin: measure.better === "less" ? 0 : undefined,
     ticks: { callback: (y) => (measure.id === "perplexity_loss" || measure.id === "top1"
       ? spark.percent(y, edge < 0.05 ? 1 : 0) : Number(y.toPrecision(3))) },
   });
   const share = (title, more) =>
-    charts.axis(title, { ...more, ticks: { callback: (x) => `${Math.round(100 * x)} %` } });
+    charts.axis(title, { ...more, ticks: { includeBounds: false, callback: (x) => `${Math.round(100 * x)} %` } });
 
   const byBytes = () => {
     const { canvas, element } = charts.box("Quality against bytes of the KV cache");
@@ -131,7 +133,7 @@ const quality = (() => {
         const style = spark.methodStyle(spark.methodOf(s.points[0].record));
         const i = typesSeen.indexOf(spark.types(s.points[0].record));
         return { label: s.name, data: shown(s.points, edge), cssColor: style.color,
-          pointStyle: style.shape, pointRadius: 5, pointHoverRadius: 8, borderWidth: 2, clip: false,
+          pointStyle: style.shape, hollow: i > 0, pointRadius: 5, pointHoverRadius: 8, borderWidth: 2, clip: false,
           borderDash: [[], [7, 4], [2, 3], [9, 3, 2, 3]][i % 4], showLine: true };
       });
       datasets.push(...limitLines(measure, 0, 1));

@@ -26,7 +26,11 @@ const table = (() => {
     column("prefill t/s", (r) => last(r.speed)?.prefill_tokens_per_second ?? r.prefill_tokens_per_second, fixed(0)),
     column("status", (r) => r.status),
     column("error", (r) => r.error, undefined, true),
-  ].filter((c) => records.some((r) => { const v = c.value(r); return v !== null && v !== undefined; }));
+  ].filter((c) => {
+    const values = spark.unique(records.map(c.value).filter((v) => v !== null && v !== undefined));
+    // The settings below say what is the same for all.
+    return values.length > (["threads", "status"].includes(c.title) ? 1 : 0);
+  });
 
   // Every scalar and every member of kv_bytes, under the CSV's names.
   const all = () => spark.unique(records.flatMap((r) => Object.entries(r).flatMap(([key, value]) => {
