@@ -9,16 +9,12 @@
 #include <utility>
 #include <vector>
 
+#include "eval/table_cell.h"
 #include "eval/table_markdown.h"
 #include "spark/error.h"
 
 namespace spark {
 namespace {
-
-// Names of models and errors need not be UTF-8.
-std::string Dump(const Record& value) {
-  return value.dump(-1, ' ', false, Record::error_handler_t::replace);
-}
 
 using Cells = std::vector<std::pair<std::string, std::string>>;  // column, text
 
@@ -42,7 +38,7 @@ void Flatten(const std::string& column, const Record& value, Cells& cells) {
       Flatten(column + "." + ElementName(element, i++), element, cells);
     }
   } else {
-    cells.emplace_back(column, value.is_string() ? value.get<std::string>() : Dump(value));
+    cells.emplace_back(column, CellText(value));
   }
 }
 
@@ -126,7 +122,7 @@ std::string Lines(std::span<const Record> records, std::string_view between) {
   std::string out;
   for (const Record& record : records) {
     if (!out.empty()) out += between;
-    out += Dump(record);
+    out += DumpJson(record);
   }
   return out;
 }

@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "eval/table_cell.h"
+
 namespace spark {
 namespace {
 
@@ -24,9 +26,7 @@ std::optional<double> Number(const Record& object, std::string_view key) {
 std::string Cell(const Record& record, std::string_view key) {
   const auto found = record.find(key);
   if (found == record.end() || found->is_null()) return "";
-  const std::string text = found->is_string()
-                               ? found->get<std::string>()
-                               : found->dump(-1, ' ', false, Record::error_handler_t::replace);
+  const std::string text = CellText(*found);
   std::string out;
   for (const char c : text) {
     if (c == '|') out += '\\';

@@ -176,18 +176,19 @@ def check_choices(browser, tables):
     """Every plot after every choice that the page offers."""
     options = browser.evaluate(
         "[...document.querySelectorAll('select')].map((s) => [...s.options].map((o) => o.value))")
+    choices = [None] + [(select, value) for select, values in enumerate(options) if values
+                        for value in values + values[:1]]  # and back to the first
     n_figures = 0
-    for select, values in enumerate(options):
-        for value in values:
-            browser.evaluate(CHOOSE % json.dumps([select, value]))
-            plots = browser.evaluate(READ_PLOTS)
-            for name in PLOTS:
-                if name not in plots:
-                    yield f"no plot {name}"
-                    continue
-                n_figures += sum(len(s["points"]) for s in plots[name])
-                yield from check_plot(name, plots[name], tables)
-        browser.evaluate(CHOOSE % json.dumps([select, values[0]]))
+    for choice in choices:
+        if choice:
+            browser.evaluate(CHOOSE % json.dumps(choice))
+        plots = browser.evaluate(READ_PLOTS)
+        for name in PLOTS:
+            if name not in plots:
+                yield f"no plot {name}"
+                continue
+            n_figures += sum(len(s["points"]) for s in plots[name])
+            yield from check_plot(name, plots[name], tables)
     print(f"{n_figures} points of plots compared with the tables")
 
 

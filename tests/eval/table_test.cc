@@ -134,9 +134,18 @@ TEST_CASE("JSON and JSON lines hold the records as they are", "[eval][table]") {
   CHECK(i == records.size());
   CHECK(FormatTable({}, TableFormat::kJsonl).empty());
   CHECK(FormatTable({}, TableFormat::kJson) == "[]\n");
+}
 
-  records[0]["model"] = "\xff\xfe";  // not UTF-8
-  CHECK_NOTHROW(Record::parse(FormatTable(records, TableFormat::kJson)));
+TEST_CASE("Texts that are not UTF-8 are replaced in every format", "[eval][table]") {
+  Record record = test::Point("spark:0.8", "needle", 0.9, 0.5);
+  record["error"] = "a\xff|b";
+  const std::vector<Record> records = {record};
+  for (const TableFormat format :
+       {TableFormat::kMarkdown, TableFormat::kCsv, TableFormat::kJsonl, TableFormat::kJson}) {
+    const std::string text = FormatTable(records, format);
+    CHECK(text.find('\xff') == text.npos);
+    CHECK_THAT(text, ContainsSubstring("a\xef\xbf\xbd"));
+  }
 }
 
 TEST_CASE("Markdown: columns that someone fills, aligned", "[eval][table]") {
