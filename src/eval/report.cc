@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <random>
 #include <string_view>
@@ -70,12 +71,45 @@ std::string DataBlock(std::string_view id, const nlohmann::ordered_json& value) 
                      ForScript(value));
 }
 
+// The records without what would only make the page heavy: of the pictures of a plan's channels
+// (layers × channels each) the page shows one, that of the longest context.
+nlohmann::ordered_json PageRecords(std::span<const Record> records) {
+  struct Picture {
+    size_t index;
+    double context;
+  };
+  std::map<std::string, Picture> pictures;  // by plan
+  const auto plan = [](const Record& record) {
+    return fmt::format("{} {} {}", record.value("kv", Record()).dump(),
+                       record.value("cache_type_k", Record()).dump(),
+                       record.value("cache_type_v", Record()).dump());
+  };
+  const auto has_picture = [](const Record& record) {
+    const auto kept = record.is_object() ? record.find("kept") : record.end();
+    return kept != record.end() && kept->is_object() && kept->contains("channels");
+  };
+  for (size_t i = 0; i < records.size(); ++i) {
+    if (!has_picture(records[i])) continue;
+    const Record context = records[i].value("context", Record());
+    const Picture picture{i, context.is_number() ? context.get<double>() : 0};
+    const auto [place, is_new] = pictures.try_emplace(plan(records[i]), picture);
+    if (!is_new && picture.context > place->second.context) place->second = picture;
+  }
+
+  auto rows = nlohmann::ordered_json::array();
+  for (size_t i = 0; i < records.size(); ++i) {
+    rows.push_back(records[i]);
+    if (has_picture(records[i]) && pictures.at(plan(records[i])).index != i) {
+      rows.back()["kept"] = nullptr;
+    }
+  }
+  return rows;
+}
+
 std::string Data(std::span<const Record> records, const nlohmann::ordered_json& config) {
   auto verdicts = nlohmann::ordered_json::array();
   for (const Verdict& verdict : JudgePlans(records, kLimits)) verdicts.push_back(ToJson(verdict));
-  auto rows = nlohmann::ordered_json::array();
-  for (const Record& record : records) rows.push_back(record);
-  return DataBlock("spark-records", rows) + DataBlock("spark-verdicts", verdicts) +
+  return DataBlock("spark-records", PageRecords(records)) + DataBlock("spark-verdicts", verdicts) +
          DataBlock("spark-config", config) +
          DataBlock("spark-version",
                    {{"version", std::string(Version())}, {"commit", std::string(GitCommit())}});

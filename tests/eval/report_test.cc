@@ -63,6 +63,24 @@ TEST_CASE("The report holds its data and asks nothing of a network", "[eval][rep
   CHECK_THAT(page, ContainsSubstring("Chart.js v3.9.1"));
 }
 
+TEST_CASE("The page carries one picture of channels a plan", "[eval][report]") {
+  const auto with_picture = [](size_t context) {
+    Record record = test::NllPoint("spark:0.8", 0.01, 0.6, context);
+    record["kept"] = {{"layers", {0.2}}, {"channels", {{0.1, 0.3}}}};
+    return record;
+  };
+  Record other = with_picture(512);
+  other["cache_type_v"] = "q8_0";
+  const Record page = Block(
+      MakeReport(std::vector{with_picture(1024), with_picture(4096), with_picture(2048), other},
+                 kConfig),
+      "spark-records");
+  CHECK(page[0]["kept"].is_null());
+  CHECK(page[1]["kept"]["channels"][0][1] == 0.3);
+  CHECK(page[2]["kept"].is_null());
+  CHECK(page[3]["kept"].is_object());
+}
+
 TEST_CASE("Texts of records do not become markup", "[eval][report]") {
   const std::vector<Record> records = test::FixtureRecords();
   const std::string plain = MakeReport(records, kConfig);
@@ -90,23 +108,39 @@ TEST_CASE("A report is written whole or not at all", "[eval][report]") {
   CHECK(std::distance(std::filesystem::directory_iterator(dir.path()), {}) == 2);
 }
 
-// Opens the report of `records` in Chromium; screenshots go to $SPARK_REPORT_SCREENSHOTS/`name`.
-void OpenInBrowser(const std::vector<Record>& records, const std::string& name) {
+// Opens a report in Chromium beside tables of `table_records`; screenshots go to
+// $SPARK_REPORT_SCREENSHOTS/`name`.
+test::ProcessResult Browse(const std::vector<Record>& records,
+                           const std::vector<Record>& table_records, const std::string& name) {
   const test::TempDir dir;
   WriteReport(dir / "report.html", records, kConfig);
-  dir.Write("results.csv", FormatTable(records, TableFormat::kCsv));
-  dir.Write("results.jsonl", FormatTable(records, TableFormat::kJsonl));
+  dir.Write("results.csv", FormatTable(table_records, TableFormat::kCsv));
+  dir.Write("results.jsonl", FormatTable(table_records, TableFormat::kJsonl));
   std::vector<std::string> args = {"python3", SPARK_SOURCE_DIR "/tests/eval/report_browser.py",
                                    dir / "report.html", dir / "results.csv", dir / "results.jsonl"};
   if (const char* folder = std::getenv("SPARK_REPORT_SCREENSHOTS")) {
     args.insert(args.end(), {"--screenshots", std::string(folder) + "/" + name});
   }
-  const test::ProcessResult result =
-      test::RunProcess("/usr/bin/env", args, {.timeout_seconds = 300});
+  test::ProcessResult result = test::RunProcess("/usr/bin/env", args, {.timeout_seconds = 300});
   if (result.exit_code == 127) SKIP("needs python3");
   if (result.exit_code == 77) SKIP(result.out);
+  return result;
+}
+
+void OpenInBrowser(const std::vector<Record>& records, const std::string& name) {
+  const test::ProcessResult result = Browse(records, records, name);
   INFO(result.out << result.err);
   CHECK(result.exit_code == 0);
+}
+
+TEST_CASE("The browser's check sees a figure that is not the table's", "[eval][report][browser]") {
+  std::vector<Record> records = {test::NllPoint("none", 0, 1),
+                                 test::NllPoint("spark:0.8", 0.01, 0.6)};
+  std::vector<Record> changed = records;
+  changed[1]["kv_share"] = 0.61;
+  const test::ProcessResult result = Browse(records, changed, "changed");
+  CHECK(result.exit_code == 1);
+  CHECK_THAT(result.out, ContainsSubstring("kv_share of spark:0.8 nll 1024 is 0.6, table 0.61"));
 }
 
 TEST_CASE("A browser shows what the tables say, without complaints", "[eval][report][browser]") {

@@ -18,7 +18,7 @@ const charts = (() => {
       const { ctx, scales, chartArea } = chart;
       ctx.save();
       ctx.lineWidth = 1;
-      ctx.globalAlpha = 0.7;
+      ctx.globalAlpha = 0.55;
       chart.data.datasets.forEach((dataset, i) => {
         if (!chart.isDatasetVisible(i)) return;
         ctx.strokeStyle = dataset.borderColor;
@@ -100,7 +100,8 @@ const charts = (() => {
       scale.title.color = css("--soft");
     }
     Object.assign(chart.options.plugins.tooltip,
-      { backgroundColor: css("--ink"), titleColor: css("--page"), bodyColor: css("--page") });
+      { backgroundColor: css("--ink"), titleColor: css("--page"), bodyColor: css("--page"),
+        footerColor: css("--page") });
     chart.update();
   };
 

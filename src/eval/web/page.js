@@ -54,6 +54,10 @@
       return el.emptySection("verdict", "Verdict",
         ok.length ? "no quality was measured." : "no point has ended yet.");
     }
+    if (verdicts.every((v) => v.tasks.length === 0)) {
+      return el.emptySection("verdict", "Verdict", "nothing to compare with: the sweep has no score of the " +
+        `uncompressed cache (--kv none, f16) in ${spark.unique(verdicts.flatMap((v) => v.left_out)).join(", ")}.`);
+    }
     const longest = verdicts[verdicts.length - 1].context;
     const top = verdicts.filter((v) => v.context === longest);
     const section = h("section", { id: "verdict", class: "plain" },
@@ -79,7 +83,8 @@
     const model = common("model")[0];
     const failed = records.length - ok.length;
     const facts = [common("quantization")[0], `${spark.unique(ok.map(spark.planKey)).length} plans`,
-      `contexts ${contexts.join(", ")}`, `tasks ${spark.unique(ok.map((r) => r.task)).join(", ")}`];
+      contexts.length > 0 && `${contexts.length > 1 ? "contexts" : "context"} ${contexts.join(", ")}`,
+      ok.length > 0 && `tasks ${spark.unique(ok.map((r) => r.task)).join(", ")}`];
     return h("header", {}, h("h1", {}, model ?? "Sweep of KV cache plans"),
       h("p", { class: "soft" }, "How far its KV cache can be pruned: ", facts.filter(Boolean).join(" · "),
         failed ? h("span", { class: "warn" }, ` · ${failed} ${failed === 1 ? "point" : "points"} failed`) : null));

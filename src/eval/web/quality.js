@@ -63,9 +63,18 @@ const quality = (() => {
     data: [{ x: from, y: limit }, { x: to, y: limit }], cssColor: "--soft", borderDash: [3, 4],
     borderWidth: 1, pointRadius: 0, pointHitRadius: 0, showLine: true,
   }));
-  const yAxis = (measure, edge) => charts.axis(charts.narrow() ? measure.short ?? measure.title : measure.title, {
-    max: edge === Infinity ? undefined : edge, grace: edge === Infinity ? "4%" : 0,
-    suggestedMin: measure.better === "less" ? 0 : undefined,
+  // Whiskers have room; scores stand on the whole of their scale.
+  const ends = (measure, points, edge) => {
+    const inside = points.filter((p) => p.y <= edge);
+    const lows = inside.map((p) => p.low).filter(isNumber);
+    const highs = inside.map((p) => p.high).filter(isNumber);
+    if (measure.field === "score") return { suggestedMin: 0, suggestedMax: 1 };
+    return { suggestedMin: measure.better === "less" ? 0 : Math.min(...lows, 1),
+      suggestedMax: Math.max(...highs, 0) };
+  };
+  const yAxis = (measure, points, edge) => charts.axis(charts.narrow() ? measure.short ?? measure.title : measure.title, {
+    max: edge === Infinity ? undefined : edge, grace: edge === Infinity && measure.better === "less" ? "4%" : 0,
+    ...ends(measure, points, edge),
     ticks: { callback: (y) => (measure.id === "perplexity_loss" || measure.id === "top1"
       ? spark.percent(y, edge < 0.05 ? 1 : 0) : Number(y.toPrecision(3))) },
   });
@@ -101,7 +110,7 @@ const quality = (() => {
       const raw = new Map(points.map((p) => [p.point, p]));
       const chart = charts.draw(canvas, "scatter", datasets,
         { x: share("bytes, share of dense f16", { min: 0, max: last > 1.02 ? undefined : 1.02 }),
-          y: yAxis(measure, edge) }, { tooltip: tooltip(measure, raw) });
+          y: yAxis(measure, points, edge) }, { tooltip: tooltip(measure, raw) });
       key.replaceChildren(charts.legend(chart));
       note.textContent = edgeNote(points, edge, measure);
       charts.publish("pareto", [...series, { name: "best for its bytes", points: best }], chart);
@@ -145,7 +154,7 @@ const quality = (() => {
       }
       const raw = new Map(points.map((p) => [p.point, p]));
       const chart = charts.draw(canvas, "scatter", datasets,
-        { x: share("removed", { min: 0, max: 1 }), y: yAxis(measure, edge) },
+        { x: share("removed", { min: 0, max: 1 }), y: yAxis(measure, points, edge) },
         { tooltip: tooltip(measure, raw) });
       key.replaceChildren(charts.legend(chart));
       note.textContent = edgeNote(points, edge, measure);
