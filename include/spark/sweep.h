@@ -36,6 +36,9 @@ struct SweepOptions {
   bool compute_f32 = false;
   size_t batch_size = 512;
 
+  // As many points share a prefill as would fit here if their caches were dense, at least one.
+  size_t shared_cache_bytes = size_t{1} << 30;
+
   std::string model_path;  // for the records; empty: the embedded model
   std::string out;         // the folder
   size_t shard = 1;        // this run does part `shard` of `n_shards`

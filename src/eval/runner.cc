@@ -230,7 +230,7 @@ size_t PointsTogether(const Bench& bench, const Point& point) {
   }
   const size_t element = point.k == CacheType::kF32 || point.v == CacheType::kF32 ? 4 : 2;
   const size_t bytes = 2 * element * tokens * model.n_kv_heads * model.head_dim;
-  return std::max<size_t>(1, kSharedCacheBytes / std::max<size_t>(1, bytes));
+  return std::max<size_t>(1, bench.options.shared_cache_bytes / std::max<size_t>(1, bytes));
 }
 
 double WorkOf(const SweepOptions& options, const Point& point, size_t n) {

@@ -91,9 +91,9 @@ std::vector<Record> RunRetrieval(const Bench& bench, std::span<const Point> poin
 std::vector<Record> RunNll(const Bench& bench, std::span<const Point> points);
 std::vector<Record> RunSpeed(const Bench& bench, std::span<const Point> points);
 
-// How many points of a group share a prefill: as many dense caches as fit into kSharedCacheBytes,
-// at least one. Compressed caches take less; two layers are dense in f32 besides.
-inline constexpr size_t kSharedCacheBytes = size_t{1} << 30;
+// How many points of a group share a prefill: as many dense caches as fit into
+// SweepOptions::shared_cache_bytes, at least one. Compressed caches take less; two layers are dense
+// in f32 besides.
 size_t PointsTogether(const Bench& bench, const Point& point);
 
 // Of `n` points of a group.

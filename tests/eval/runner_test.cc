@@ -4,7 +4,7 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include "spark/error.h"
-#include "tests/support/random_text.h"
+#include "tests/support/temp_dir.h"
 
 namespace spark {
 namespace {
@@ -155,10 +155,42 @@ TEST_CASE("how many points share a prefill is bounded by memory", "[runner]") {
   const size_t many = PointsTogether(f.bench(), point);
   const ModelInfo& info = Embedded().info();
   const size_t bytes = 1024 * info.n_layers * info.n_kv_heads * info.head_dim * 4;
-  CHECK(many * bytes <= kSharedCacheBytes);
-  CHECK((many + 1) * bytes > kSharedCacheBytes);
+  CHECK(many * bytes <= f.options.shared_cache_bytes);
+  CHECK((many + 1) * bytes > f.options.shared_cache_bytes);
   point.context = size_t{1} << 40;
   CHECK(PointsTogether(f.bench(), point) == 1);
+}
+
+TEST_CASE("a sweep that shares few prefills measures the same", "[runner]") {
+  const test::TempDir dir;
+  const auto table = [&](const std::string& name, size_t bytes, size_t least_calls) {
+    SweepOptions options;
+    options.plans = kPlans;
+    options.tasks = {"needle"};
+    options.contexts = {128};
+    options.samples = 2;
+    options.threads = {1};
+    options.out = dir / name;
+    options.shared_cache_bytes = bytes;
+    size_t calls = 0;
+    const SweepSummary summary = RunSweep(Embedded(), options, [&](const SweepProgress& progress) {
+      ++calls;
+      CHECK(progress.share >= 0);
+      CHECK(progress.share <= 1);
+      CHECK(progress.points == kPlans.size());
+      return true;
+    });
+    CHECK(summary.ok == kPlans.size());
+    CHECK(calls > least_calls);
+    std::string text;
+    for (const Record& record : ReadRecords(dir / (name + "/results.jsonl"))) {
+      text += Quality(record).dump() + "\n";
+    }
+    return text;
+  };
+  const std::string together = table("together", size_t{1} << 30, 2);
+  CHECK(table("alone", 1, kPlans.size() * 2) == together);
+  CHECK(table("threes", 3 * 128 * 2048, 6) == together);
 }
 
 }  // namespace
