@@ -24,6 +24,7 @@ class HaystackBuilder {
       : tokenizer_(tokenizer), n_tokens_(n_tokens), parts_(parts), random_(random) {
     const size_t empty = CountTokens(tokenizer_, "x") - TokensAlone("x", true);
     used_ = empty + TokensAlone(parts_.elastic(0), true);
+    if (!parts_.intro.empty()) used_ += TokensAlone(parts_.intro, true);
     for (const PlacedFact& fact : parts_.facts) used_ += TokensAlone(fact.text, true);
   }
 
@@ -85,8 +86,8 @@ class HaystackBuilder {
     for (size_t f = 0; f < parts_.facts.size(); ++f) {
       before[Boundary(sentences, parts_.facts[f].depth * static_cast<double>(total))].push_back(f);
     }
-    std::string text;
-    bool line_ends = false;
+    std::string text = parts_.intro;
+    bool line_ends = !text.empty();
     const auto add = [&](const std::string& more, bool opens_paragraph) {
       if (!text.empty()) text += opens_paragraph || line_ends ? '\n' : ' ';
       text += more;

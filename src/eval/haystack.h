@@ -27,6 +27,7 @@ struct HaystackParts {
   // A sentence that grows with its argument by a few tokens a step; fills what whole sentences
   // leave. Stands among the filler.
   std::function<std::string(size_t)> elastic;
+  std::string intro = {};  // a paragraph in front of everything; depths begin behind it
   std::vector<PlacedFact> facts;
   size_t least_filler = 16;     // tokens; contexts without room for that are refused
   bool facts_in_lines = false;  // each fact is a paragraph of its own; else only some of them

@@ -112,6 +112,7 @@ std::string_view Name(MetricKind kind) {
 
 std::vector<std::string_view> MetricNames() {
   std::vector<std::string_view> names;
+  names.reserve(kKinds.size());
   for (const MetricKind kind : kKinds) names.push_back(Name(kind));
   return names;
 }

@@ -96,6 +96,7 @@ std::span<const TaskEntry> ListTasks() { return kEntries; }
 
 std::vector<std::string_view> TaskNames() {
   std::vector<std::string_view> names;
+  names.reserve(kEntries.size());
   for (const TaskEntry& entry : kEntries) names.push_back(entry.name);
   return names;
 }

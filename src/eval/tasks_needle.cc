@@ -47,12 +47,22 @@ std::vector<Fact> Facts(size_t count, SeededRandom& random) {
 
 double AnyDepth(SeededRandom& random) { return static_cast<double>(random.Below(1001)) / 1000; }
 
+// Models that were not trained on such contexts are told what it is about, as in RULER. (SmolLM2
+// did not find a fact at the very beginning without it.)
+std::string Intro(const SampleSetting& setting) {
+  if (setting.stories_only) return {};
+  return "Below is a long text. It mentions some codes; remember them, because you will be asked "
+         "for "
+         "them.";
+}
+
 // Stories around `placed`.
 std::string Context(const SampleSetting& setting, std::vector<PlacedFact> placed,
                     SeededRandom& random) {
   HaystackParts parts;
   const story::Shopping shopping(random);
   parts.elastic = [shopping](size_t steps) { return shopping.Sentence(steps); };
+  parts.intro = Intro(setting);
   parts.facts = std::move(placed);
   return MakeHaystack(setting.task, setting.tokenizer, setting.context_tokens, parts, random);
 }
@@ -150,6 +160,7 @@ Sample MakePasskey(const SampleSetting& setting, SeededRandom& random) {
   HaystackParts parts;
   parts.filler = [&repeated](SeededRandom&) { return repeated; };
   parts.elastic = [&shopping](size_t steps) { return shopping.Sentence(steps); };
+  parts.intro = Intro(setting);
   parts.facts = {{Statement(fact), setting.depth}};
   return OneCode(
       MakeHaystack(setting.task, setting.tokenizer, setting.context_tokens, parts, random), fact,
