@@ -31,11 +31,12 @@ std::string ElementName(const Record& element, size_t index) {
 void Flatten(const std::string& column, const Record& value, Cells& cells) {
   if (column == "kept.channels" || value.is_null()) return;  // layers × channels: not for a table
   if (value.is_object()) {
-    for (const auto& [key, inner] : value.items()) Flatten(column + "." + key, inner, cells);
+    for (const auto& [key, inner] : value.items())
+      Flatten(fmt::format("{}.{}", column, key), inner, cells);
   } else if (value.is_array()) {
     size_t i = 0;
     for (const Record& element : value) {
-      Flatten(column + "." + ElementName(element, i++), element, cells);
+      Flatten(fmt::format("{}.{}", column, ElementName(element, i++)), element, cells);
     }
   } else {
     cells.emplace_back(column, CellText(value));

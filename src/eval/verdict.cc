@@ -172,7 +172,8 @@ Judged Judge(const Sorted& sorted, size_t context, const std::vector<Measured>& 
     (judged_too ? judged.tasks : judged.left_out).push_back(task);
   }
   // Perplexity first: every sweep has it, and it is the least noisy.
-  std::ranges::stable_partition(judged.tasks, [](const auto& task) { return task == "nll"; });
+  std::stable_partition(judged.tasks.begin(), judged.tasks.end(),
+                        [](const auto& task) { return task == "nll"; });
 
   for (const Measured& plan : plans) {
     if (IsUncompressed(plan.key)) continue;
