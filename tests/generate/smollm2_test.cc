@@ -27,9 +27,14 @@ TEST_CASE("SmolLM2: logits and greedy tokens with --compute f32", "[smollm2]") {
   CheckPrompts(SmolLm2(), ExpectedFigures("smol.json"), 5e-3f);
 }
 
+// Activations are rounded to 8 bits in blocks of 32. On prompts of 5 to 12 tokens that moves the
+// mean NLL by up to 1.7 %, up or down and differently on every SIMD target, whose sums have other
+// orders; over all 26 tokens it stays below 1 %.
 TEST_CASE("SmolLM2: the integer path agrees with f32", "[smollm2]") {
   REQUIRE_SMOLLM2();
   const nlohmann::json figures = ExpectedFigures("smol.json");
+  double nll = 0;
+  double expected_nll = 0;
   for (const auto& expected : figures["logits"]) {
     const std::vector<TokenId> ids = expected["ids"];
     INFO(expected["prompt"]);
@@ -37,8 +42,13 @@ TEST_CASE("SmolLM2: the integer path agrees with f32", "[smollm2]") {
     NllMeter meter(ids);
     session.Prefill(ids, {}, meter.Sink());
     CHECK(Largest(session.NextLogits()) == expected["last"]["ids"][0].get<TokenId>());
-    CHECK(meter.mean() == Catch::Approx(expected["mean_nll"].get<double>()).epsilon(0.01));
+    CHECK(meter.mean() == Catch::Approx(expected["mean_nll"].get<double>()).epsilon(0.03));
+    const auto n_scored = static_cast<double>(ids.size() - 1);
+    nll += n_scored * meter.mean();
+    expected_nll += n_scored * expected["mean_nll"].get<double>();
   }
+  CHECK(expected_nll > 0);
+  CHECK(nll == Catch::Approx(expected_nll).epsilon(0.01));
 }
 
 // The figures were computed with transformers' reading of the GGUF file, which knows nothing of
