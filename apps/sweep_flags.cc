@@ -63,7 +63,8 @@ void AddSweepFlags(FlagParser& parser, SweepFlags& flags) {
                  }
                });
   parser.Group("Tasks");
-  parser.Text("--text", sweep.text, "file whose tokens nll scores");
+  parser.Text("--text", sweep.text,
+              "file whose tokens nll scores (default, for the model inside: generated stories)");
   parser.Number<size_t>("--continuation", sweep.continuation, 2, kMostTokens,
                         "tokens behind each context that nll scores");
   parser.Number<size_t>("--samples", sweep.samples, 1, 1'000'000,

@@ -26,7 +26,8 @@ struct SweepOptions {
   std::vector<int> threads = {0};         // 0: one a core
 
   // Settings that all points share: a folder holds points of one set of them.
-  std::string text;           // path; `nll` needs it, `speed` uses it if it is there
+  // Path; `nll` needs it, except for the embedded model, which gets stories; `speed` uses it.
+  std::string text;
   size_t continuation = 256;  // tokens behind a context that `nll` feeds; all but one are scored
   size_t samples = 10;        // of a task, or segments of the text, at most
   uint64_t seed = 0;

@@ -12,6 +12,8 @@
 
 #include "eval/results.h"
 #include "eval/runner.h"
+#include "eval/seeded_random.h"
+#include "eval/story.h"
 #include "eval/table.h"
 #include "eval/task.h"
 
@@ -41,7 +43,9 @@ SweepOptions Checked(const Model& model, SweepOptions options) {
   for (const std::string& task : options.tasks) {
     const bool own = task == "nll" || task == "speed";
     if (!own) MakeTask(task);
-    if (task == "nll" && options.text.empty()) FailUsage("--task nll", "needs --text FILE");
+    if (task == "nll" && options.text.empty() && !KnowsStoriesOnly(model)) {
+      FailUsage("--task nll", "needs --text FILE");
+    }
     if (task != "speed" && model.tokenizer() == nullptr) {
       throw Error(fmt::format("the task {} needs a model with a tokenizer", task));
     }
@@ -54,9 +58,30 @@ SweepOptions Checked(const Model& model, SweepOptions options) {
   return options;
 }
 
+// The default model knows nothing but stories: for it, enough of them. More of them begin alike.
+std::vector<TokenId> Stories(const Model& model, const SweepOptions& options) {
+  const size_t context = *std::max_element(options.contexts.begin(), options.contexts.end());
+  const size_t n_tokens = options.samples * (context + options.continuation);
+  SeededRandom random(options.seed, "nll", 0);
+  std::vector<TokenId> ids;
+  while (ids.size() < n_tokens) {
+    std::string text;
+    for (const std::string& sentence : story::StoryOrNotes(random)) text += sentence + " ";
+    text.back() = '\n';
+    const std::vector<TokenId> more = model.tokenizer()->Encode(text, Tokenizer::Special::kPlain);
+    ids.insert(ids.end(), more.begin(), more.end());
+  }
+  return ids;
+}
+
 // Without special tokens: the text is data.
-std::vector<TokenId> ReadText(const Model& model, const std::string& path) {
-  if (path.empty() || model.tokenizer() == nullptr) return {};
+std::vector<TokenId> ReadText(const Model& model, const SweepOptions& options) {
+  const std::string& path = options.text;
+  if (model.tokenizer() == nullptr) return {};
+  if (path.empty()) {
+    const bool needed = std::ranges::count(options.tasks, "nll") > 0;
+    return needed ? Stories(model, options) : std::vector<TokenId>{};
+  }
   std::ifstream file(path, std::ios::binary);
   const std::string text{std::istreambuf_iterator<char>(file), {}};
   if (!file.good() && !file.eof()) throw Error("cannot be read", {.file = path});
@@ -79,7 +104,7 @@ class Sweep {
 
   SweepSummary Run() {
     folder_.SetConfig(MakeConfig(model_, options_));
-    text_ = ReadText(model_, options_.text);
+    text_ = ReadText(model_, options_);
     const std::vector<Point> todo = Todo();
     points_ = todo.size();
     const std::vector<std::span<const Point>> waves = Waves(todo);
