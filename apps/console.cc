@@ -19,6 +19,7 @@ namespace spark {
 namespace {
 
 volatile std::sig_atomic_t g_interrupts = 0;
+const char* g_program_name = "spark-generate";
 
 void OnInterrupt(int) {
   if (g_interrupts > 0) _exit(kExitInterrupted);
@@ -49,9 +50,11 @@ void WriteStdout(std::string_view text) {
   }
 }
 
+void SetProgramName(const char* name) { g_program_name = name; }
+
 void PrintMessage(std::string_view text) {
   // Not fmt::print: it would throw where stderr is closed.
-  std::fputs(fmt::format("spark-generate: {}\n", text).c_str(), stderr);
+  std::fputs(fmt::format("{}: {}\n", g_program_name, text).c_str(), stderr);
 }
 
 bool StdinIsTerminal() { return isatty(STDIN_FILENO) == 1; }
@@ -127,9 +130,14 @@ ProgressLine::ProgressLine(std::string label)
 ProgressLine::~ProgressLine() { Show(""); }
 
 bool ProgressLine::Update(size_t done, size_t total) {
+  if (total == 0) return !InterruptRequested();
+  return Update(fmt::format("{} {:3} %", label_, 100 * done / total));
+}
+
+bool ProgressLine::Update(const std::string& text) {
   const auto now = std::chrono::steady_clock::now();
-  if (enabled_ && total > 0 && now - shown_ > std::chrono::milliseconds(100)) {
-    Show(fmt::format("{} {:3} %", label_, 100 * done / total));
+  if (enabled_ && now - shown_ > std::chrono::milliseconds(100)) {
+    Show(text);
     shown_ = now;
   }
   return !InterruptRequested();

@@ -24,6 +24,8 @@ void ForgetInterrupt();  // it has been answered: the program goes on
 // Writes all of `text`, unbuffered. Throws Error when stdout does not take it.
 void WriteStdout(std::string_view text);
 
+void SetProgramName(const char* name);  // "spark-generate" unless told otherwise
+
 // One line on stderr, in front of which the program's name stands.
 void PrintMessage(std::string_view text);
 
@@ -52,6 +54,7 @@ class ProgressLine {
 
   // Shows the share done, at most ten times a second. Returns false once SIGINT has come.
   bool Update(size_t done, size_t total);
+  bool Update(const std::string& text);  // likewise, with other words
 
  private:
   void Show(const std::string& text);

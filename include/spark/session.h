@@ -53,6 +53,14 @@ struct SessionTimes {
   double compress_seconds = 0;
 };
 
+// What a plan left of a context's keys, as shares of the context's tokens, or of those that a
+// layer's window holds.
+struct KeptShares {
+  std::vector<double> layers;                 // of tokens × channels, mean over KV heads
+  std::vector<std::vector<double>> channels;  // [n_layers, head_dim]: of KV head 0, the share of
+                                              // the tokens that have kept the channel
+};
+
 // Not thread-safe. The model must outlive the session.
 class Session {
  public:
@@ -69,6 +77,15 @@ class Session {
   // when ids are empty, outside the vocabulary, or more than the context size.
   void Prefill(std::span<const TokenId> ids, const Progress& progress = {},
                const LogitsSink& sink = {});
+
+  // Prefill() of several sessions at once: keys, values and queries of a layer are computed once
+  // and compressed by every session's plan. Each session ends as if it had been prefilled alone,
+  // only that times().prefill_seconds is that of the one pass. Two layers are dense meanwhile. In a
+  // model with windows, sessions whose plans compress these have a pass of their own. The sessions
+  // must have the same model, backend, threads, batch size and compute_f32, and no prefill chunk:
+  // throws Error, as Prefill() does. Once it has thrown, none of them is of use.
+  static void PrefillTogether(std::span<Session* const> sessions, std::span<const TokenId> ids,
+                              const Progress& progress = {});
 
   // Writes the compressed context as it is after Prefill() or Rewind(), under a temporary name that
   // is renamed at the end. Throws Error when tokens have been added, or writing fails.
@@ -100,6 +117,7 @@ class Session {
   size_t context_size() const;
   KvBytes kv_bytes() const;
   size_t kv_bytes_dense_f16() const;  // what position() tokens take uncompressed in f16
+  KeptShares kept() const;            // of the context; costs a walk over all masks
   const SessionTimes& times() const;
   int threads() const;
 

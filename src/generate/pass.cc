@@ -54,19 +54,36 @@ void PassObserver::TileDone(size_t layer, size_t tokens) {
 }
 
 ContextObserver::ContextObserver(const PassProgress& progress, size_t n_tokens,
-                                 const PassPlan& plan, const CompressionPass& pass, KvCache& cache)
-    : PassObserver(progress, n_tokens), plan_(plan), pass_(pass), cache_(cache) {
-  cache_.layers().front().OpenContext(n_tokens, plan_.plan.compresses_windows());
+                                 const CompressionPass& pass, std::vector<ContextTarget> targets)
+    : PassObserver(progress, n_tokens), pass_(pass), targets_(std::move(targets)) {
+  OpenContext(0);
+}
+
+void ContextObserver::OpenContext(size_t layer) {
+  const ContextTarget& first = targets_.front();
+  first.cache.layers()[layer].OpenContext(n_tokens(), first.plan.plan.compresses_windows());
+}
+
+size_t ContextObserver::window() const {
+  size_t window = 0;
+  for (const ContextTarget& target : targets_) window = std::max(window, target.plan.plan.window());
+  return window;
 }
 
 void ContextObserver::LayerDone(size_t layer, LayerCache& cache, const WindowQueries& queries) {
-  const Clock::time_point start = Clock::now();
-  CompressLayer(plan_.plan, AtLayer(pass_, plan_, layer), queries, plan_.config.n_heads, cache);
-  // Only now: one dense layer at a time.
-  if (layer + 1 < cache_.layers().size()) {
-    cache_.layers()[layer + 1].OpenContext(n_tokens(), plan_.plan.compresses_windows());
+  // From the last to the first, whose cache all others copy. A stage takes as many of the queries
+  // as it looks at.
+  for (size_t i = targets_.size(); i-- > 0;) {
+    const ContextTarget& target = targets_[i];
+    LayerCache& own = target.cache.layers()[layer];
+    if (i > 0) own.CopyTails(cache);
+    const Clock::time_point start = Clock::now();
+    CompressLayer(target.plan.plan, AtLayer(pass_, target.plan, layer), queries,
+                  target.plan.config.n_heads, own);
+    target.compress_seconds += SecondsSince(start);
   }
-  compress_seconds_ += SecondsSince(start);
+  // Only now: one dense layer at a time.
+  if (layer + 1 < targets_.front().cache.layers().size()) OpenContext(layer + 1);
 }
 
 void TailObserver::LayerDone(size_t layer, LayerCache& cache, const WindowQueries& queries) {

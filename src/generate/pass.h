@@ -65,21 +65,31 @@ struct PassPlan {
   int threads;
 };
 
-// A context or a chunk of one: each layer is compressed as soon as it is done.
+// A cache that a context is compressed into, and how. Targets of one pass compress windows all, or
+// none of them does: what a layer with a window holds meanwhile depends on it.
+struct ContextTarget {
+  PassPlan plan;
+  KvCache& cache;
+  double& compress_seconds;  // is added to
+};
+
+// A context or a chunk of one: each layer is compressed as soon as it is done, by every target's
+// plan. The pass runs on the first target's cache; a context's hidden states do not depend on the
+// plan, so the others get copies of what a layer computed. Chunks take one target only: later ones
+// attend to what its plan left.
 class ContextObserver : public PassObserver {
  public:
-  ContextObserver(const PassProgress& progress, size_t n_tokens, const PassPlan& plan,
-                  const CompressionPass& pass, KvCache& cache);
+  ContextObserver(const PassProgress& progress, size_t n_tokens, const CompressionPass& pass,
+                  std::vector<ContextTarget> targets);
 
-  size_t window() const override { return plan_.plan.window(); }
+  size_t window() const override;
   void LayerDone(size_t layer, LayerCache& cache, const WindowQueries& queries) override;
-  double compress_seconds() const { return compress_seconds_; }
 
  private:
-  PassPlan plan_;
+  void OpenContext(size_t layer);
+
   CompressionPass pass_;
-  KvCache& cache_;
-  double compress_seconds_ = 0;
+  std::vector<ContextTarget> targets_;
 };
 
 // Tokens behind the context: a layer whose tail has reached `limit` tokens is compressed.

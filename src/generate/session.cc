@@ -10,6 +10,7 @@
 #include "compress/compressor.h"
 #include "compress/stage.h"
 #include "generate/context_file.h"
+#include "generate/kept.h"
 #include "generate/pass.h"
 #include "model/transformer.h"
 
@@ -59,6 +60,11 @@ size_t QueryWindow(const SessionOptions& options) {
   return std::min(options.plan.window(), most);
 }
 
+bool HasWindows(const Model& model) {
+  const std::vector<size_t> windows = model.config().windows();
+  return std::any_of(windows.begin(), windows.end(), [](size_t w) { return w > 0; });
+}
+
 std::unique_ptr<Backend> MakeBackend(const SessionOptions& options, int threads) {
   if (options.backend == "reference") return MakeReferenceBackend();
   if (options.backend == "cpu") {
@@ -102,13 +108,45 @@ struct Session::Impl {
     return most;
   }
 
+  ContextTarget context_target() { return {pass_plan(), cache, times.compress_seconds}; }
+
   // Runs a piece of a context through the layers, compressing as it goes.
   std::vector<float> PrefillPiece(std::span<const TokenId> ids, const PassProgress& progress,
-                                  const CompressionPass& pass) {
-    ContextObserver observer(progress, ids.size(), pass_plan(), pass, cache);
-    std::vector<float> hidden = transformer.Forward(ids, position, cache, &observer);
-    times.compress_seconds += observer.compress_seconds();
-    return hidden;
+                                  const CompressionPass& pass, std::vector<ContextTarget> targets) {
+    ContextObserver observer(progress, ids.size(), pass, std::move(targets));
+    return transformer.Forward(ids, position, cache, &observer);
+  }
+
+  // Before a context is read.
+  void BeginContext(std::span<const TokenId> ids) {
+    if (position != 0 || !usable) throw Error("a session takes one context, before anything else");
+    CheckTokens(ids, "prompt");
+    usable = false;
+  }
+  // After it: all of `ids` have been processed.
+  void EndContext(std::span<const TokenId> ids) {
+    usable = true;
+    position = context_tokens = ids.size();
+    context_ids.assign(ids.begin(), ids.end());
+    context_hidden = last_hidden;
+    if (options.keep_context) cache.MarkBase();
+  }
+
+  // One pass for all of them, which agree in how they compute.
+  static void PrefillGroup(std::span<Impl* const> group, std::span<const TokenId> ids,
+                           const PassProgress& progress) {
+    const Clock::time_point start = Clock::now();
+    std::vector<ContextTarget> targets;
+    for (Impl* s : group) targets.push_back(s->context_target());
+    const std::vector<float> hidden = group.front()->PrefillPiece(
+        ids, progress, {.next_position = ids.size()}, std::move(targets));
+    double seconds = SecondsSince(start);
+    for (const Impl* s : group) seconds -= s->times.compress_seconds;
+    for (Impl* s : group) {
+      s->TakeHidden(hidden, {});
+      s->EndContext(ids);
+      s->times.prefill_seconds = seconds;
+    }
   }
 
   std::vector<float> AppendPiece(std::span<const TokenId> ids, const PassProgress& progress) {
@@ -188,11 +226,8 @@ Session::~Session() = default;
 void Session::Prefill(std::span<const TokenId> ids, const Progress& progress,
                       const LogitsSink& sink) {
   Impl& s = *impl_;
-  if (s.position != 0 || !s.usable)
-    throw Error("a session takes one context, before anything else");
-  s.CheckTokens(ids, "prompt");
+  s.BeginContext(ids);
   const Clock::time_point start = Clock::now();
-  s.usable = false;
   const size_t chunk = s.options.prefill_chunk == 0 ? ids.size() : s.options.prefill_chunk;
   PassProgress steps{progress, 0, ids.size() * s.model.config().n_layers};
   while (s.position < ids.size()) {
@@ -200,17 +235,39 @@ void Session::Prefill(std::span<const TokenId> ids, const Progress& progress,
     const CompressionPass pass{.next_position = s.position + n,
                                .begins = s.position == 0,
                                .ends = s.position + n == ids.size()};
-    const std::vector<float> hidden = s.PrefillPiece(ids.subspan(s.position, n), steps, pass);
+    const std::vector<float> hidden =
+        s.PrefillPiece(ids.subspan(s.position, n), steps, pass, {s.context_target()});
     s.position += n;
     steps.done = s.position * s.model.config().n_layers;
     s.TakeHidden(hidden, sink);
   }
-  s.usable = true;
-  s.context_tokens = ids.size();
-  s.context_ids.assign(ids.begin(), ids.end());
+  s.EndContext(ids);
   s.times.prefill_seconds = SecondsSince(start) - s.times.compress_seconds;
-  s.context_hidden = s.last_hidden;
-  if (s.options.keep_context) s.cache.MarkBase();
+}
+
+void Session::PrefillTogether(std::span<Session* const> sessions, std::span<const TokenId> ids,
+                              const Progress& progress) {
+  if (sessions.empty()) return;
+  const Impl& first = *sessions.front()->impl_;
+  const bool slides = HasWindows(first.model);
+  std::vector<std::vector<Impl*>> groups(2);
+  for (Session* session : sessions) {
+    Impl& s = *session->impl_;
+    const SessionOptions &a = s.options, &b = first.options;
+    if (&s.model != &first.model || a.backend != b.backend || a.batch_size != b.batch_size ||
+        a.compute_f32 != b.compute_f32 || s.threads != first.threads || a.prefill_chunk != 0) {
+      throw Error("sessions that compute differently, or in chunks, cannot share a prefill");
+    }
+    s.BeginContext(ids);
+    groups[slides && a.plan.compresses_windows() ? 1 : 0].push_back(&s);
+  }
+  std::erase_if(groups, [](const auto& group) { return group.empty(); });
+  const size_t steps = ids.size() * first.model.config().n_layers;
+  PassProgress done{progress, 0, groups.size() * steps};
+  for (const std::vector<Impl*>& group : groups) {
+    Impl::PrefillGroup(group, ids, done);
+    done.done += steps;
+  }
 }
 
 void Session::SaveContext(const std::string& path) const {
@@ -286,8 +343,7 @@ std::span<const float> Session::NextLogits() {
 
 void Session::Rewind() {
   Impl& s = *impl_;
-  const std::vector<size_t> windows = s.model.config().windows();
-  const bool slides = std::any_of(windows.begin(), windows.end(), [](size_t w) { return w > 0; });
+  const bool slides = HasWindows(s.model);
   const bool changed = s.context_changed || (slides && s.position != s.context_tokens);
   if (changed && !s.options.keep_context) {
     throw Error("the context has changed since it was read, and no copy of it was kept");
@@ -320,6 +376,7 @@ size_t Session::kv_bytes_dense_f16() const {
 }
 
 const SessionTimes& Session::times() const { return impl_->times; }
+KeptShares Session::kept() const { return CountKept(impl_->cache, impl_->context_tokens); }
 int Session::threads() const { return impl_->threads; }
 
 }  // namespace spark

@@ -153,6 +153,16 @@ void LayerCache::OpenTail() {
   }
 }
 
+void LayerCache::CopyTails(const LayerCache& other) {
+  for (size_t h = 0; h < heads_.size(); ++h) {
+    const Tail& tail = other.heads_[h].tail;
+    heads_[h].tail = tail.Slice(0, tail.size());
+  }
+  next_position_ = other.next_position_;
+  oldest_ = other.oldest_;
+  whole_ = other.whole_;
+}
+
 void LayerCache::TruncateTail(size_t n) {
   next_position_ -= tail_size() - std::min(n, tail_size());
   for (HeadCache& head : heads_) {

@@ -122,6 +122,10 @@ class LayerCache {
   // compressed has moved the others into closed segments.
   void OpenTail();
 
+  // Takes a copy of another layer's tails, while this one has held nothing: what a layer has
+  // computed during prefill is compressed by several plans.
+  void CopyTails(const LayerCache& other);
+
   void TruncateTail(size_t n);  // forgets the newest tokens
 
   // Puts the segments of a context of n_tokens in place. `in_tail`: the one segment of each head is
