@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <thread>
 
 #include "backend/backend.h"
 #include "compress/compressor.h"
@@ -12,6 +11,7 @@
 #include "generate/context_file.h"
 #include "generate/kept.h"
 #include "generate/pass.h"
+#include "generate/session_setup.h"
 #include "model/transformer.h"
 
 namespace spark {
@@ -23,55 +23,9 @@ double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// More threads than this is a typing error, and would only fail inside the OpenMP runtime.
-constexpr int kMostThreads = 1024;
-
-int ThreadCount(int requested) {
-  if (requested < 0 || requested > kMostThreads) {
-    throw UsageError("out of range",
-                     {.field = "threads",
-                      .found = std::to_string(requested),
-                      .allowed = fmt::format("1 to {}, or 0 for one a core", kMostThreads)});
-  }
-  if (requested > 0) return requested;
-  return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMostThreads);
-}
-
-// Tokens that a later pass compresses wait for it in floats: what they are worth is computed from
-// keys that are not yet quantised. And the newest keys are looked at most: in 4 bits they cost
-// SmolLM2 21 % of perplexity where those of the context cost 3 % (docs/decisions.md), so they
-// take 8.
-CacheTypes TailTypes(const SessionOptions& options, bool compressed_later) {
-  const auto tail = [&](CacheType type) {
-    const DType stored = ToDType(type);
-    const bool waits = compressed_later && (options.decode_interval > 0 || options.compress_turns);
-    return waits && IsQuantized(stored) ? DType::kF16 : stored;
-  };
-  const DType keys = tail(options.cache_type_k);
-  return {keys == DType::kQ4_0 ? DType::kQ8_0 : keys, tail(options.cache_type_v)};
-}
-
-// How many of the last queries wait for a pass over generated tokens. A turn may be of any length,
-// and some stages would look at all of its queries.
-size_t QueryWindow(const SessionOptions& options) {
-  constexpr size_t kMostOfTurn = 128;
-  const size_t most = options.compress_turns ? std::max(kMostOfTurn, options.decode_interval)
-                                             : options.decode_interval;
-  return std::min(options.plan.window(), most);
-}
-
 bool HasWindows(const Model& model) {
   const std::vector<size_t> windows = model.config().windows();
   return std::any_of(windows.begin(), windows.end(), [](size_t w) { return w > 0; });
-}
-
-std::unique_ptr<Backend> MakeBackend(const SessionOptions& options, int threads) {
-  if (options.backend == "reference") return MakeReferenceBackend();
-  if (options.backend == "cpu") {
-    return MakeCpuBackend({.threads = threads, .compute_f32 = options.compute_f32});
-  }
-  throw UsageError(options.backend == "cuda" ? "not available yet" : "unknown backend",
-                   {.field = "--backend", .found = options.backend, .allowed = "cpu, reference"});
 }
 
 }  // namespace
