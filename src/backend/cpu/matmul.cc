@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "backend/cpu/block_dot.h"
 #include "backend/cpu/float_matmul.h"
 #include "backend/cpu/int_matmul.h"
 #include "backend/cpu/tiles.h"
@@ -16,6 +17,9 @@ constexpr size_t kFewRows = 3;
 // Weight rows that a thread takes at a time, a multiple of 4: unpacked, 16 rows of 1536 are 24 KB
 // (96 KB in f32).
 constexpr size_t kTileRows = 16;
+// Bytes of weights that a thread takes at a time where it reads them as they are stored: some
+// microseconds of work.
+constexpr size_t kItemBytes = 24576;
 // Activation rows of one pass over the weights: their panels should stay in the L2 or L3 cache.
 constexpr size_t kPassRows = 512;
 
@@ -64,10 +68,29 @@ void MatMul::RunFewInt(const float* x, size_t n, const Weight& w, float* out) {
     return QuantizedAt(w.cols, group, 1, activations_.data() + m * row_bytes);
   };
   for (size_t m = 0; m < n; ++m) QuantizeRow(x + m * w.cols, w.cols, group, row(m));
+  if (HasBlockDot(w.type, w.cols)) return RunFewBlocks(n, w, row, out);
 
   ForUnpackedTiles(w, [&](const UnpackedRows& rows, size_t first, size_t count) {
     for (size_t m = 0; m < n; ++m) {
       IntDotRows(w.type, rows, count, row(m), out + m * w.rows + first);
+    }
+  });
+}
+
+template <class Row>
+void MatMul::RunFewBlocks(size_t n, const Weight& w, const Row& row, float* out) {
+  const size_t strip_bytes = BlockStripBytes(w.cols);
+  if (strips_.size() < n * strip_bytes) strips_.Resize(n * strip_bytes);
+  for (size_t m = 0; m < n; ++m) {
+    MakeBlockStrips(row(m), w.cols, strips_.data() + m * strip_bytes);
+  }
+  const size_t row_bytes = w.cols / Traits(w.type).block_elements * Traits(w.type).block_bytes;
+  const size_t rows = RoundUp(CeilDiv(kItemBytes, row_bytes), 4);
+  team_.For(CeilDiv(w.rows, rows), [&](size_t item, size_t) {
+    const size_t first = item * rows;
+    const size_t count = std::min(rows, w.rows - first);
+    for (size_t m = 0; m < n; ++m) {
+      BlockDotRows(w, first, count, strips_.data() + m * strip_bytes, out + m * w.rows + first);
     }
   });
 }

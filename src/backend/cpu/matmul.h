@@ -23,6 +23,9 @@ class MatMul {
 
  private:
   void RunFewInt(const float* x, size_t n, const Weight& w, float* out);
+  // row(m): activation row m < n, quantised.
+  template <class Row>
+  void RunFewBlocks(size_t n, const Weight& w, const Row& row, float* out);
   void RunManyInt(const float* x, size_t n, const Weight& w, float* out);
   void RunFewFloat(const float* x, size_t n, const Weight& w, float* out);
   void RunManyFloat(const float* x, size_t n, const Weight& w, float* out);
@@ -37,6 +40,7 @@ class MatMul {
   ThreadTeam& team_;
   bool compute_f32_;
   AlignedBytes activations_;           // quantised rows or packed panels of a call
+  AlignedBytes strips_;                // the same rows for block_dot.h
   std::vector<AlignedBytes> scratch_;  // one a thread: unpacked weight rows
 };
 
