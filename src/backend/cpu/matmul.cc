@@ -17,7 +17,7 @@ constexpr size_t kFewRows = 3;
 // Weight rows that a thread takes at a time, a multiple of 4: unpacked, 16 rows of 1536 are 24 KB
 // (96 KB in f32).
 constexpr size_t kTileRows = 16;
-// Bytes of weights that a thread takes at a time where it reads them as they are stored. Long runs
+// Bytes of weights that a thread takes at a time where few activation rows meet them. Long runs
 // let the processor's prefetching work: 47 GB/s with half a matrix of 540 KB for each of two
 // threads, 41 with items of 96 KB, 31 with 24 KB.
 constexpr size_t kLeastItemBytes = 16384;
@@ -25,6 +25,10 @@ constexpr size_t kMostItemBytes = size_t{1} << 20;
 constexpr size_t kItemsAThread = 2;
 // Activation rows of one pass over the weights: their panels should stay in the L2 or L3 cache.
 constexpr size_t kPassRows = 512;
+
+size_t RowBytes(const Weight& w) {
+  return w.cols / Traits(w.type).block_elements * Traits(w.type).block_bytes;
+}
 
 }  // namespace
 
@@ -83,16 +87,9 @@ void MatMul::RunFewBlocks(const float* x, size_t n, std::span<const Product> pro
     MakeBlockStrips(QuantizedActivation(m, cols, 32), cols, strips_.data() + m * strip_bytes);
   }
 
-  const auto row_bytes = [&](const Weight& w) {
-    return cols / Traits(w.type).block_elements * Traits(w.type).block_bytes;
-  };
   size_t bytes = 0;
-  for (const Product& p : products) bytes += p.w->rows * row_bytes(*p.w);
-  const size_t item_bytes =
-      std::clamp(CeilDiv(bytes, kItemsAThread * team_.size()), kLeastItemBytes, kMostItemBytes);
-  const auto rows_an_item = [&](const Weight& w) {
-    return RoundUp(CeilDiv(item_bytes, row_bytes(w)), 4);
-  };
+  for (const Product& p : products) bytes += p.w->rows * RowBytes(*p.w);
+  const auto rows_an_item = [&](const Weight& w) { return FewRowsAnItem(w, bytes); };
   size_t n_items = 0;
   for (const Product& p : products) n_items += CeilDiv(p.w->rows, rows_an_item(*p.w));
   team_.For(n_items, [&](size_t item, size_t) {
@@ -108,21 +105,32 @@ void MatMul::RunFewBlocks(const float* x, size_t n, std::span<const Product> pro
 }
 
 template <class Body>
-void MatMul::ForUnpackedTiles(const Weight& w, const Body& body) {
-  team_.For(CeilDiv(w.rows, kTileRows), [&](size_t tile, size_t thread) {
-    const size_t first = tile * kTileRows;
-    const size_t count = std::min(kTileRows, w.rows - first);
+void MatMul::ForUnpackedTiles(const Weight& w, size_t rows_an_item, const Body& body) {
+  team_.For(CeilDiv(w.rows, rows_an_item), [&](size_t item, size_t thread) {
     const UnpackedRows rows =
         UnpackedAt(w, kTileRows, ThreadScratch(thread, UnpackedBytes(w, kTileRows)));
-    UnpackRows(w, first, count, rows);
-    body(rows, first, count);
+    const size_t end = std::min((item + 1) * rows_an_item, w.rows);
+    for (size_t first = item * rows_an_item; first < end; first += kTileRows) {
+      const size_t count = std::min(kTileRows, end - first);
+      UnpackRows(w, first, count, rows);
+      body(rows, first, count);
+    }
   });
+}
+
+// Rows of weights that a thread takes at a time where few activation rows meet them, a multiple of
+// kTileRows. `bytes`: of all weights of the loop.
+size_t MatMul::FewRowsAnItem(const Weight& w, size_t bytes) const {
+  const size_t item_bytes =
+      std::clamp(CeilDiv(bytes, kItemsAThread * team_.size()), kLeastItemBytes, kMostItemBytes);
+  return RoundUp(CeilDiv(item_bytes, RowBytes(w)), kTileRows);
 }
 
 void MatMul::RunFewInt(const float* x, size_t n, const Weight& w, float* out) {
   const size_t group = GroupSize(w.type);
   QuantizeActivations(x, n, w.cols, group);
-  ForUnpackedTiles(w, [&](const UnpackedRows& rows, size_t first, size_t count) {
+  const size_t rows_an_item = FewRowsAnItem(w, w.rows * RowBytes(w));
+  ForUnpackedTiles(w, rows_an_item, [&](const UnpackedRows& rows, size_t first, size_t count) {
     for (size_t m = 0; m < n; ++m) {
       IntDotRows(w.type, rows, count, QuantizedActivation(m, w.cols, group),
                  out + m * w.rows + first);
@@ -145,20 +153,19 @@ void MatMul::RunManyInt(const float* x, size_t n, const Weight& w, float* out) {
   });
 
   const IntPanels activations{QuantizedAt(w.cols, group, lanes, panels), panel_bytes, n};
-  ForUnpackedTiles(w, [&](const UnpackedRows& rows, size_t first, size_t count) {
+  ForUnpackedTiles(w, kTileRows, [&](const UnpackedRows& rows, size_t first, size_t count) {
     IntPanelProduct(w.type, rows, count, activations, out + first, w.rows);
   });
 }
 
 void MatMul::RunFewFloat(const float* x, size_t n, const Weight& w, float* out) {
   const bool quantized = IsQuantized(w.type);
-  const size_t row_bytes = w.cols * Traits(w.type).block_bytes;  // of a float type
   const size_t unpacked = quantized ? UnpackedBytes(w, 1) : 0;
   team_.For(CeilDiv(w.rows, kTileRows), [&](size_t tile, size_t thread) {
     const size_t first = tile * kTileRows;
     const size_t count = std::min(kTileRows, w.rows - first);
     if (!quantized) {
-      FloatDotRows(w.type, w.data + first * row_bytes, count, w.cols, x, n, out + first, w.rows);
+      FloatDotRows(w.type, w.data + first * RowBytes(w), count, w.cols, x, n, out + first, w.rows);
       return;
     }
     std::byte* place = ThreadScratch(thread, kTileRows * w.cols * sizeof(float) + unpacked);

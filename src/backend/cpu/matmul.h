@@ -36,9 +36,10 @@ class MatMul {
   void QuantizeActivations(const float* x, size_t n, size_t cols, size_t group);
 
   // Unpacks a quantised matrix tile by tile, on all threads, and calls body(rows, first, count)
-  // with weight rows [first, first + count).
+  // with weight rows [first, first + count). A thread takes `rows_an_item` at a time.
   template <class Body>
-  void ForUnpackedTiles(const Weight& w, const Body& body);
+  void ForUnpackedTiles(const Weight& w, size_t rows_an_item, const Body& body);
+  size_t FewRowsAnItem(const Weight& w, size_t bytes) const;
 
   std::byte* ThreadScratch(size_t thread, size_t bytes);
 

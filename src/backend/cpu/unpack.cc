@@ -1,5 +1,7 @@
 #include "backend/cpu/unpack.h"
 
+#include <hwy/cache_control.h>
+
 #include "base/convert.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -14,6 +16,8 @@ HWY_BEFORE_NAMESPACE();
 namespace spark::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+constexpr size_t kPrefetchBytes = 4096;
+
 // Calls unpack(in, q, scale, offset) for every block of a row.
 template <class Unpack>
 HWY_INLINE void ForBlocks(const Weight& w, size_t row, const UnpackedRows& out, size_t place,
@@ -26,6 +30,9 @@ HWY_INLINE void ForBlocks(const Weight& w, size_t row, const UnpackedRows& out, 
   float* scale = out.scales + place * out.groups();
   float* offset = out.offsets + place * out.groups();
   for (size_t b = 0; b < n_blocks; ++b) {
+    // Where one activation row meets the weights they come from memory, and these reads are most of
+    // the time. Asking for what is behind the matrix does no harm.
+    for (size_t i = 0; i < traits.block_bytes; i += 64) hwy::Prefetch(in + kPrefetchBytes + i);
     unpack(in, q, scale, offset);
     in += traits.block_bytes;
     q += traits.block_elements;
