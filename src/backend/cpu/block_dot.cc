@@ -162,20 +162,11 @@ struct IQ4_NLBlocks {
   }
 };
 
-// Asked for this far ahead of the blocks at work. Without it a product waits for memory most of its
-// time.
-constexpr size_t kPrefetchBytes = 4096;
-
-// `last` is the last line worth asking for.
 template <class Blocks>
-HWY_INLINE FloatLanes AddStrip(const uint8_t* blocks, const uint8_t* last, const std::byte* strip,
-                               FloatLanes sum) {
+HWY_INLINE FloatLanes AddStrip(const uint8_t* blocks, const std::byte* strip, FloatLanes sum) {
   const BlockChars d8;
   const BlockInts di;
   const BlockFloats df;
-  for (size_t i = 0; i < kUnits * Blocks::kBytes; i += 64) {
-    hwy::Prefetch(HWY_MIN(blocks + kPrefetchBytes + i, last));
-  }
   const auto* q = reinterpret_cast<const int8_t*>(strip);
   const auto* scales = reinterpret_cast<const float*>(strip + kUnits * kGroup);
   const BlockValues w = Blocks::Load(blocks);
@@ -187,44 +178,49 @@ HWY_INLINE FloatLanes AddStrip(const uint8_t* blocks, const uint8_t* last, const
 }
 
 template <class Blocks>
-HWY_INLINE FloatLanes RowSum(const uint8_t* row, const uint8_t* last, size_t groups,
-                             const std::byte* strips) {
+HWY_INLINE FloatLanes RowSum(const uint8_t* row, size_t groups, const std::byte* strips) {
   const BlockFloats df;
   const size_t whole = groups / kUnits;
   FloatLanes sum0 = hn::Zero(df), sum1 = sum0;
   size_t s = 0;
   for (; s + 2 <= whole; s += 2) {
     const uint8_t* blocks = row + s * kUnits * Blocks::kBytes;
-    sum0 = AddStrip<Blocks>(blocks, last, strips + s * kStripBytes, sum0);
-    sum1 = AddStrip<Blocks>(blocks + kUnits * Blocks::kBytes, last, strips + (s + 1) * kStripBytes,
-                            sum1);
+    sum0 = AddStrip<Blocks>(blocks, strips + s * kStripBytes, sum0);
+    sum1 = AddStrip<Blocks>(blocks + kUnits * Blocks::kBytes, strips + (s + 1) * kStripBytes, sum1);
   }
   for (; s * kUnits < groups; ++s) {
     const uint8_t* blocks = row + FirstGroup(s, groups) * Blocks::kBytes;
-    sum0 = AddStrip<Blocks>(blocks, last, strips + s * kStripBytes, sum0);
+    sum0 = AddStrip<Blocks>(blocks, strips + s * kStripBytes, sum0);
   }
   return hn::Add(sum0, sum1);
 }
 
+// Memory is asked for this far ahead, as many bytes at once as four rows have. Of the 84 GB/s that
+// two Zen 5 cores read, q8_0 got 38 without, 52 with a line for every strip, 74 this way.
+constexpr size_t kPrefetchBytes = 4096;
+
 // Rows one after the other, in the order of their bytes: four at once share the loads of
-// activations, but were slower from memory, where the processor's own prefetching counts.
+// activations, but were slower from memory.
 template <class Blocks>
 void DotRowsOf(const Weight& w, size_t first, size_t n_rows, const std::byte* strips, float* out) {
   const BlockFloats df;
   const size_t groups = w.cols / kGroup;
   const size_t row_bytes = groups * Blocks::kBytes;
   const auto* rows = reinterpret_cast<const uint8_t*>(w.data) + first * row_bytes;
-  const uint8_t* last = rows + n_rows * row_bytes - 1;
+  const uint8_t* last = rows + n_rows * row_bytes;
   size_t i = 0;
   for (; i + 4 <= n_rows; i += 4, rows += 4 * row_bytes) {
-    const FloatLanes sum0 = RowSum<Blocks>(rows, last, groups, strips);
-    const FloatLanes sum1 = RowSum<Blocks>(rows + row_bytes, last, groups, strips);
-    const FloatLanes sum2 = RowSum<Blocks>(rows + 2 * row_bytes, last, groups, strips);
-    const FloatLanes sum3 = RowSum<Blocks>(rows + 3 * row_bytes, last, groups, strips);
+    const uint8_t* ahead = rows + kPrefetchBytes;
+    const uint8_t* end = HWY_MIN(ahead + 4 * row_bytes, last);
+    for (; ahead < end; ahead += 64) hwy::Prefetch(ahead);
+    const FloatLanes sum0 = RowSum<Blocks>(rows, groups, strips);
+    const FloatLanes sum1 = RowSum<Blocks>(rows + row_bytes, groups, strips);
+    const FloatLanes sum2 = RowSum<Blocks>(rows + 2 * row_bytes, groups, strips);
+    const FloatLanes sum3 = RowSum<Blocks>(rows + 3 * row_bytes, groups, strips);
     Sum4(df, sum0, sum1, sum2, sum3, out + i);
   }
   for (; i < n_rows; ++i, rows += row_bytes) {
-    out[i] = hn::ReduceSum(df, RowSum<Blocks>(rows, last, groups, strips));
+    out[i] = hn::ReduceSum(df, RowSum<Blocks>(rows, groups, strips));
   }
 }
 

@@ -29,10 +29,11 @@ HWY_INLINE void ForBlocks(const Weight& w, size_t row, const UnpackedRows& out, 
   uint8_t* q = out.q + place * out.cols;
   float* scale = out.scales + place * out.groups();
   float* offset = out.offsets + place * out.groups();
+  // Where one activation row meets the weights they come from memory, and waiting for them is most
+  // of the time. Asking for what is behind the matrix does no harm.
+  const size_t row_bytes = n_blocks * traits.block_bytes;
+  for (size_t i = 0; i < row_bytes; i += 64) hwy::Prefetch(in + kPrefetchBytes + i);
   for (size_t b = 0; b < n_blocks; ++b) {
-    // Where one activation row meets the weights they come from memory, and these reads are most of
-    // the time. Asking for what is behind the matrix does no harm.
-    for (size_t i = 0; i < traits.block_bytes; i += 64) hwy::Prefetch(in + kPrefetchBytes + i);
     unpack(in, q, scale, offset);
     in += traits.block_bytes;
     q += traits.block_elements;
