@@ -208,10 +208,10 @@ void DotRowsOf(const Weight& w, size_t first, size_t n_rows, const std::byte* st
   const size_t row_bytes = groups * Blocks::kBytes;
   const auto* rows = reinterpret_cast<const uint8_t*>(w.data) + first * row_bytes;
   const uint8_t* last = rows + n_rows * row_bytes;
+  const uint8_t* ahead = rows;
   size_t i = 0;
   for (; i + 4 <= n_rows; i += 4, rows += 4 * row_bytes) {
-    const uint8_t* ahead = rows + kPrefetchBytes;
-    const uint8_t* end = HWY_MIN(ahead + 4 * row_bytes, last);
+    const uint8_t* end = HWY_MIN(rows + 4 * row_bytes + kPrefetchBytes, last);
     for (; ahead < end; ahead += 64) hwy::Prefetch(ahead);
     const FloatLanes sum0 = RowSum<Blocks>(rows, groups, strips);
     const FloatLanes sum1 = RowSum<Blocks>(rows + row_bytes, groups, strips);
