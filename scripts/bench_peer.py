@@ -323,11 +323,11 @@ def main():
     result = {"peer": args.peer, "system": peer.system_info()}
     if args.prefill:
         result["rates"] = prefill_rates(peer, ids)
+        result["peak_rss_bytes"] = 1024 * (memory_kib("VmHWM") - before_kib)
     else:
         if args.depth > 0:
             result["filled"], result["kv_bytes"] = reach(peer, ids, args)
         result["rates"] = decode_rates(peer, ids, args)
-    result["peak_rss_bytes"] = 1024 * (memory_kib("VmHWM") - before_kib)
     print(json.dumps(result))
 
 

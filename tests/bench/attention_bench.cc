@@ -2,6 +2,7 @@
 // prompt over what came before it. Work is shared among threads.
 #include <fmt/format.h>
 
+#include "backend/backend.h"
 #include "tests/bench/bench.h"
 
 namespace spark::bench {

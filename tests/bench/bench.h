@@ -35,7 +35,9 @@ inline std::vector<int> ThreadCounts() {
 // Registers a benchmark. `make` prepares it when it is about to run and returns its body, which is
 // called again and again; what was prepared is kept until another one runs.
 using Body = std::function<void(benchmark::State&)>;
-void Register(const std::string& name, const std::function<Body()>& make);
+enum class Timing : bool { kWall, kManual };  // kManual: the body calls SetIterationTime()
+void Register(const std::string& name, const std::function<Body()>& make,
+              Timing timing = Timing::kWall);
 
 // Counters of a body that reads `bytes` a pass, for `tokens` tokens times KV heads (0: none).
 void CountBytes(benchmark::State& state, double bytes, int threads, double tokens = 0);

@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <vector>
 
 #include "spark/error.h"
 #include "spark/simd.h"
@@ -31,18 +32,17 @@ struct Prepared {
 
 int AllThreads() { return g_threads; }
 
-void Register(const std::string& name, const std::function<Body()>& make) {
-  benchmark::RegisterBenchmark(name.c_str(),
-                               [name, make](benchmark::State& state) {
-                                 static Prepared prepared;
-                                 if (prepared.name != name) {
-                                   prepared = {};
-                                   prepared = {name, make()};
-                                 }
-                                 prepared.body(state);
-                               })
-      ->UseRealTime()
-      ->MinTime(0.1);
+void Register(const std::string& name, const std::function<Body()>& make, Timing timing) {
+  static Prepared prepared;
+  const auto run = [name, make](benchmark::State& state) {
+    if (prepared.name != name) {
+      prepared = {};
+      prepared = {name, make()};
+    }
+    prepared.body(state);
+  };
+  auto* registered = benchmark::RegisterBenchmark(name.c_str(), run);
+  timing == Timing::kManual ? registered->UseManualTime() : registered->UseRealTime();
 }
 
 void CountBytes(benchmark::State& state, double bytes, int threads, double tokens) {
@@ -83,10 +83,11 @@ void RegisterProbe() {
 
 namespace {
 
-// Takes our own flags out of argv.
-void TakeFlags(int& argc, char** argv) {
+// Takes our own flags and leaves those for the library.
+std::vector<char*> TakeFlags(int argc, char** argv) {
   constexpr std::string_view kThreads = "--threads=", kTarget = "--simd-target=";
-  int kept = 1;
+  static char min_time[] = "--benchmark_min_time=0.1";  // hundreds of benchmarks; may be overridden
+  std::vector<char*> rest = {argv[0], min_time};
   for (int i = 1; i < argc; ++i) {
     const std::string_view flag = argv[i];
     if (flag.starts_with(kThreads)) {
@@ -95,17 +96,19 @@ void TakeFlags(int& argc, char** argv) {
     } else if (flag.starts_with(kTarget)) {
       PinSimdTarget(flag.substr(kTarget.size()));
     } else {
-      argv[kept++] = argv[i];
+      rest.push_back(argv[i]);
     }
   }
-  argc = kept;
+  return rest;
 }
 
-int Run(int argc, char** argv) {
-  TakeFlags(argc, argv);
+int Run(int all_argc, char** all_argv) {
+  std::vector<char*> flags = TakeFlags(all_argc, all_argv);
+  int argc = static_cast<int>(flags.size());
+  char** argv = flags.data();
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
-  benchmark::AddCustomContext("spark", Version());
+  benchmark::AddCustomContext("spark", std::string(Version()));
   benchmark::AddCustomContext("simd_target", CurrentSimdTarget());
   RegisterProbe();
   RegisterScores();

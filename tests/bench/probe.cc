@@ -41,8 +41,10 @@ size_t FmaChains(size_t rounds, float* out) {
   const hn::ScalableTag<float> d;
   const auto m = hn::Set(d, *out);
   const auto b = hn::Set(d, 1e-9f);
-  auto a0 = b, a1 = b, a2 = b, a3 = b, a4 = b, a5 = b, a6 = b, a7 = b, a8 = b, a9 = b, a10 = b,
-       a11 = b;
+  // From different numbers, or the compiler sees that the chains are one.
+  const auto at = [&](int i) HWY_ATTR { return hn::Set(d, *out * static_cast<float>(i)); };
+  auto a0 = at(0), a1 = at(1), a2 = at(2), a3 = at(3), a4 = at(4), a5 = at(5), a6 = at(6),
+       a7 = at(7), a8 = at(8), a9 = at(9), a10 = at(10), a11 = at(11);
   for (size_t i = 0; i < rounds; ++i) {
     a0 = hn::MulAdd(a0, m, b);
     a1 = hn::MulAdd(a1, m, b);
