@@ -35,8 +35,8 @@ def say(text):
 def settings_of(peer, case):
     kind, n = case.split()
     names = ["fa 0, f16", "fa 1, f16"]
-    if kind == "decode":
-        names += ["fa 0, K q8_0", "fa 1, q8_0"] if int(n) > 0 else []
+    if int(n) >= 4096:  # before that the cache is a small part of the time
+        names += ["fa 1, q8_0"] + (["fa 0, K q8_0"] if kind == "decode" else [])
     if peer == "ik_llama.cpp" and (kind == "prefill" or int(n) == 0):
         names.append("fa 1, f16, repacked")
     return names
@@ -103,7 +103,7 @@ class Bench:
                                        "kv_bytes": record["kv_bytes"]["total"] if last else None,
                                        "kv_bytes_f16": record["kv_bytes_dense_f16"] if last else
                                        None})
-        say(f"  ours, {cache_type}: " + self.rates_text(turn, "ours", cases))
+        say("  ours: " + self.rates_text(turn, "ours", cases, names))
 
     def measure_rss(self, depth):
         """Peak memory of reading `depth` tokens, each plan in a process of its own."""
@@ -151,16 +151,17 @@ class Bench:
             if self.has(key) or (turn > 0 and not self.worth(peer, setting, case)):
                 continue
             try:
-                out = self.run(self.peer_command(peer, setting) + [f"--{kind}", n])
+                flag = "--prefill" if kind == "prefill" else "--depth"
+                out = self.run(self.peer_command(peer, setting) + [flag, n])
                 self.add(key | json.loads(out))
             except (RuntimeError, ValueError, subprocess.TimeoutExpired) as error:
                 say(f"  {peer}, {setting}, {case}: {error}")
                 self.add(key | {"error": str(error)})
         say(f"  {peer}: " + self.rates_text(turn, peer, [case]))
 
-    def rates_text(self, turn, program, cases):
+    def rates_text(self, turn, program, cases, settings=PEER_SETTINGS):
         found = [r for r in self.records if r["turn"] == turn and r["program"] == program
-                 and r["case"] in cases and "rates" in r]
+                 and r["case"] in cases and r["setting"] in settings and "rates" in r]
         return "; ".join(f"{r['case']} [{r['setting']}] {median(r['rates']):.1f}" for r in found)
 
     # ---- all ----
@@ -213,7 +214,8 @@ class Store:
         if not self.path.exists():
             return []
         with open(self.path, encoding="utf-8") as lines:
-            return [json.loads(line) for line in lines if line.endswith("\n")]
+            records = [json.loads(line) for line in lines if line.endswith("\n")]
+        return [r for r in records if "error" not in r]  # what failed is tried again
 
     def append(self, record):
         with open(self.path, "a", encoding="utf-8") as file:
