@@ -259,10 +259,9 @@ def reach(peer, ids, args):
     """Fills the cache with `depth` tokens; returns how, and the bytes that they take."""
     read = min(args.read, args.depth)
     peer.feed(ids[:read])
-    state = peer.state()
     filled = "repeated" if read < args.depth else "read"
     try:
-        longer, total = peer.lengthen(state, args.depth)
+        longer, total = peer.lengthen(peer.state(), args.depth)
     except ValueError as error:
         sys.stderr.write(f"bench_peer.py: state not understood ({error}): reading all tokens\n")
         peer.feed(ids[read:args.depth])

@@ -166,13 +166,13 @@ class Bench:
 
     # ---- all ----
 
-    def probe(self):
-        if self.has({"program": "machine"}):
+    def probe(self, turn):
+        if self.has({"program": "machine", "turn": turn}):
             return
         out = self.run([self.bin / "spark-bench", f"--threads={self.args.threads}",
                         "--benchmark_filter=Probe", "--benchmark_format=json"])
         for b in json.loads(out[out.index("{"):])["benchmarks"]:
-            self.add({"turn": 0, "program": "machine", "case": b["name"].removesuffix("/real_time"),
+            self.add({"turn": turn, "program": "machine", "case": b["name"].removesuffix("/real_time"),
                       "setting": "", "value": b.get("bytes/s", b.get("flops/s"))})
 
     def measure(self):
@@ -181,8 +181,8 @@ class Bench:
         groups = [(sorted({*shallow, 512, 4096}),
                    ["prefill 512", "prefill 4096"] + [f"decode {d}" for d in shallow])]
         groups += [([d], [f"decode {d}"]) for d in depths if d > 4096]
-        self.probe()
         for turn in range(self.args.rounds):
+            self.probe(turn)
             for group_depths, cases in groups:
                 say(f"{pathlib.Path(self.model).name}, round {turn + 1} of {self.args.rounds}: "
                     + ", ".join(cases))

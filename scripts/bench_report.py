@@ -89,8 +89,9 @@ class Results:
         return median(found) if found else None
 
     def machine(self, case):
-        return next((r["value"] for r in self.records if r["program"] == "machine"
-                     and r["case"] == case), None)
+        found = [r["value"] for r in self.records if r["program"] == "machine"
+                 and r["case"] == case]
+        return median(found) if found else None
 
 
 def ratio(a, b):
@@ -171,8 +172,8 @@ def fit(xs, ys):
 
 
 def growth_table(results, threads):
-    """Time per decoded token over depth; what the cache's bytes make of it is the rate at which
-    attention reads them."""
+    """Time per decoded token over depth. The cache's bytes over the slope are the rate at which
+    attention reads them; not for peers, which may hold tokens that they do not read."""
     read = results.machine(f"Probe/read/T:{threads}")
     lines = [row(["time per token", "ms at 0", "µs per 1000 tokens", "R²", "GB/s of KV",
                   "of what memory gives"]), "|---" * 6 + "|"]
@@ -190,7 +191,7 @@ def growth_table(results, threads):
             continue
         a, b, r2 = fit(*zip(*points))
         speed = None
-        if len(bytes_at) >= 2:
+        if len(bytes_at) >= 2 and program == "ours":
             speed = fit(*zip(*bytes_at))[1] / b
         lines.append(row([f"{program}, {setting}", number(1e3 * a, 2), number(1e9 * b), f"{r2:.4f}",
                           number(speed and speed / 1e9),
