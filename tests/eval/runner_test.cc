@@ -131,6 +131,17 @@ TEST_CASE("a depth beyond what is read is reached by copies", "[runner]") {
   }
 }
 
+TEST_CASE("depths beyond what is read are multiples of it", "[runner]") {
+  const test::TempDir dir;
+  SweepOptions options;
+  options.plans = {"none"};
+  options.tasks = {"speed"};
+  options.depths = {32, 100};
+  options.depth_read = 64;
+  options.out = dir / "sweep";
+  CHECK_THROWS_AS(RunSweep(Embedded(), options), UsageError);
+}
+
 TEST_CASE("a point that fails does not keep the others from being measured", "[runner]") {
   Fixture f;
   std::vector<Point> points = f.Points("needle", {"none", "spark:0.5", "think:0.5"});

@@ -1,9 +1,9 @@
 // Session::RepeatContext(): depths for measurements of speed.
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
+#include <memory>
 
 #include "spark/session.h"
-#include "tests/support/expect_error.h"
 #include "tests/support/temp_dir.h"
 
 namespace spark {
@@ -64,6 +64,36 @@ TEST_CASE("only a context that was just read can be repeated, and if it fits", "
   CHECK_THROWS_AS(session.SaveContext(dir / "context"), Error);  // nobody has read it so
   session.Append(SomeTokens(1));
   CHECK_THROWS_AS(session.RepeatContext(1), Error);
+}
+
+TEST_CASE("windows stay as long as they are in a repeated context", "[session][windows]") {
+  const Model gemma = Model::Load(SPARK_TEST_DATA "/models/gemma3");  // windows of 16 tokens
+  for (const char* plan : {"none", "spark:0.5", "spark:0.5[layers=all]"}) {
+    CAPTURE(plan);
+    SessionOptions options;
+    options.plan = CompressionPlan::Parse(plan);
+    options.threads = 1;
+    options.context_size = 400;
+    const auto read = [&](size_t n) {
+      auto session = std::make_unique<Session>(gemma, options);
+      session->Prefill(SomeTokens(n));
+      return session;
+    };
+    const auto session = read(48);
+    if (options.plan.compresses_windows()) {
+      CHECK_THROWS_AS(session->RepeatContext(2), Error);
+      continue;
+    }
+    session->RepeatContext(4);
+    CHECK(session->kv_bytes_dense_f16() == read(192)->kv_bytes_dense_f16());
+    const double all = static_cast<double>(read(192)->kv_bytes().total());
+    CHECK(static_cast<double>(session->kv_bytes().total()) < 1.1 * all);
+    CHECK(static_cast<double>(session->kv_bytes().total()) > 0.9 * all);
+    session->Append(SomeTokens(20));  // the ring goes round
+    for (const float logit : session->NextLogits()) REQUIRE(std::isfinite(logit));
+    session->Rewind();
+    CHECK(session->position() == 192);
+  }
 }
 
 }  // namespace

@@ -55,23 +55,19 @@ TEST_CASE("a repeated context holds every token as often, in memory of its own",
       layer.RepeatContext(3);
       CHECK(layer.next_position() == 3 * once.next_position());
       for (const bool values : {false, true}) {
-        Rows wanted = ReadAll(once, values);
+        const Rows rows = ReadAll(once, values);
         Rows found = ReadAll(layer, values);
-        REQUIRE(found.size() == 3 * wanted.size());
-        for (int i = 0; i < 2; ++i) {
-          wanted.insert(wanted.end(), wanted.begin(),
-                        wanted.begin() + static_cast<std::ptrdiff_t>(once.next_position()));
-        }
+        REQUIRE(found.size() == 3 * rows.size());
+        Rows wanted;
+        for (int i = 0; i < 3; ++i) wanted.insert(wanted.end(), rows.begin(), rows.end());
         // Segments repeat one by one, so tokens come in another order where there are several.
         std::ranges::sort(wanted);
         std::ranges::sort(found);
-        CHECK(found == wanted);
+        CHECK((found == wanted));  // hundreds of rows: not to be printed
       }
-      KvBytes before, after;
-      once.AddBytes(before);
-      layer.AddBytes(after);
-      CHECK(after.values > 2 * before.values);
-      CHECK(after.key_values > 2 * before.key_values);
+      KvBytes bytes;
+      layer.AddBytes(bytes);
+      CHECK(bytes.values >= layer.next_position() * PackedRowBytes(DType::kQ8_0, kDim));
     }
   }
 }
