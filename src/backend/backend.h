@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -39,6 +40,10 @@ class Backend {
   virtual ~Backend() = default;
 
   virtual std::string_view name() const = 0;
+
+  // Calls `body`, in which operations follow each other closely: threads stay awake between them.
+  // For a token's pass through the layers; worthless for long operations.
+  virtual void Together(const std::function<void()>& body) { body(); }
 
   // out[i] = row ids[i] of `table`. out: [ids.size(), table.cols]
   virtual void Embed(const Weight& table, std::span<const int32_t> ids, float* out) = 0;

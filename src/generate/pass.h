@@ -92,18 +92,21 @@ class ContextObserver : public PassObserver {
   std::vector<ContextTarget> targets_;
 };
 
-// Tokens behind the context: a layer whose tail has reached `limit` tokens is compressed.
+// Tokens behind the context: a layer whose tail has reached `limit` tokens is compressed, which
+// `rebuilds` foretells of any layer.
 class TailObserver : public PassObserver {
  public:
   TailObserver(const PassProgress& progress, size_t n_tokens, const PassPlan& plan,
-               const CompressionPass& pass, size_t limit, RecentQueries& recent)
+               const CompressionPass& pass, size_t limit, RecentQueries& recent, bool rebuilds)
       : PassObserver(progress, n_tokens),
         plan_(plan),
         pass_(pass),
         limit_(limit),
-        recent_(recent) {}
+        recent_(recent),
+        rebuilds_(rebuilds) {}
 
   size_t window() const override { return recent_.window(); }
+  bool rebuilds() const override { return rebuilds_; }
   void LayerDone(size_t layer, LayerCache& cache, const WindowQueries& queries) override;
   double compress_seconds() const { return compress_seconds_; }
 
@@ -112,6 +115,7 @@ class TailObserver : public PassObserver {
   CompressionPass pass_;
   size_t limit_;
   RecentQueries& recent_;
+  bool rebuilds_;
   double compress_seconds_ = 0;
 };
 

@@ -105,7 +105,8 @@ struct Session::Impl {
 
   std::vector<float> AppendPiece(std::span<const TokenId> ids, const PassProgress& progress) {
     const CompressionPass pass{.next_position = position + ids.size(), .generated = true};
-    TailObserver observer(progress, ids.size(), pass_plan(), pass, TailLimit(), recent);
+    TailObserver observer(progress, ids.size(), pass_plan(), pass, TailLimit(), recent,
+                          TailSize() + ids.size() >= TailLimit());
     std::vector<float> hidden = transformer.Forward(ids, position, cache, &observer);
     times.compress_seconds += observer.compress_seconds();
     context_changed = context_changed || observer.compress_seconds() > 0;

@@ -8,6 +8,10 @@
 namespace spark {
 namespace {
 
+// Up to this many tokens the operations of a layer are so short that threads should not sleep
+// between them.
+constexpr size_t kFewTokens = 8;
+
 // Collects the last `window.n` queries of a batch of `n_batch` tokens, tile by tile.
 void KeepWindow(const std::vector<float>& q, size_t first, size_t n, size_t n_batch, size_t q_size,
                 WindowQueries& window) {
@@ -77,30 +81,40 @@ std::vector<Transformer::TileAngles> Transformer::MakeAngles(size_t first_positi
 // compressed at once, so at most one layer is ever dense.
 std::vector<float> Transformer::Forward(std::span<const int32_t> ids, size_t first_position,
                                         KvCache& cache, LayerObserver* observer) {
-  const size_t n_batch = ids.size();
-  std::vector<float> x(n_batch * config_.hidden_size);
-  backend_.Embed(weights_.token_embedding, ids, x.data());
-  if (config_.embedding_scale != 1) backend_.Scale(x.data(), config_.embedding_scale, x.size());
+  Batch batch{.n = ids.size(), .angles = MakeAngles(first_position, ids.size())};
+  batch.x.resize(batch.n * config_.hidden_size);
+  if (observer != nullptr) batch.window.n = std::min(observer->window(), batch.n);
+  batch.window.q.resize(batch.window.n * config_.q_size());
 
-  WindowQueries window;
-  if (observer != nullptr) window.n = std::min(observer->window(), n_batch);
-  window.q.resize(window.n * config_.q_size());
-
-  const std::vector<TileAngles> angles = MakeAngles(first_position, n_batch);
-  for (size_t layer = 0; layer < config_.n_layers; ++layer) {
-    const LayerWeights& w = weights_.layers[layer];
-    const LayerConfig::Rope rope = config_.layers[layer].rope;
-    for (size_t first = 0; first < n_batch; first += batch_size_) {
-      const size_t n = std::min(batch_size_, n_batch - first);
-      float* tile = x.data() + first * config_.hidden_size;
-      AttentionBlock(w, angles[first / batch_size_].Of(rope), n, tile, cache.layers()[layer]);
-      MlpBlock(w, n, tile);
-      KeepWindow(q_, first, n, n_batch, config_.q_size(), window);
-      if (observer != nullptr) observer->TileDone(layer, first + n);
-    }
-    if (observer != nullptr) observer->LayerDone(layer, cache.layers()[layer], window);
+  backend_.Embed(weights_.token_embedding, ids, batch.x.data());
+  if (config_.embedding_scale != 1) {
+    backend_.Scale(batch.x.data(), config_.embedding_scale, batch.x.size());
   }
-  return x;
+  const auto run = [&] {
+    for (size_t layer = 0; layer < config_.n_layers; ++layer) {
+      RunLayer(layer, cache, observer, batch);
+    }
+  };
+  if (batch.n <= kFewTokens && (observer == nullptr || !observer->rebuilds())) {
+    backend_.Together(run);
+  } else {
+    run();
+  }
+  return std::move(batch.x);
+}
+
+void Transformer::RunLayer(size_t layer, KvCache& cache, LayerObserver* observer, Batch& batch) {
+  const LayerWeights& w = weights_.layers[layer];
+  const LayerConfig::Rope rope = config_.layers[layer].rope;
+  for (size_t first = 0; first < batch.n; first += batch_size_) {
+    const size_t n = std::min(batch_size_, batch.n - first);
+    float* tile = batch.x.data() + first * config_.hidden_size;
+    AttentionBlock(w, batch.angles[first / batch_size_].Of(rope), n, tile, cache.layers()[layer]);
+    MlpBlock(w, n, tile);
+    KeepWindow(q_, first, n, batch.n, config_.q_size(), batch.window);
+    if (observer != nullptr) observer->TileDone(layer, first + n);
+  }
+  if (observer != nullptr) observer->LayerDone(layer, cache.layers()[layer], batch.window);
 }
 
 // x += norm₂(Wo a + bo),  a = attention(rope(norm(Wq x̂ + bq)), rope(norm(Wk x̂ + bk)), Wv x̂ + bv),

@@ -35,6 +35,9 @@ class LayerObserver {
 
   // The whole batch has passed through the layer; its cache may be rebuilt now.
   virtual void LayerDone(size_t layer, LayerCache& cache, const WindowQueries& queries) = 0;
+
+  // Whether LayerDone() has more to do than to look: then it needs the machine's threads.
+  virtual bool rebuilds() const { return true; }
 };
 
 class Transformer {
@@ -65,6 +68,15 @@ class Transformer {
     const RopeAngles* Of(LayerConfig::Rope kind) const;  // null: no rotation
   };
   std::vector<TileAngles> MakeAngles(size_t first_position, size_t n_batch) const;
+
+  // A batch under way.
+  struct Batch {
+    size_t n = 0;
+    std::vector<TileAngles> angles{};  // of every tile
+    std::vector<float> x{};            // [n, hidden_size]
+    WindowQueries window{};            // of the layer under way
+  };
+  void RunLayer(size_t layer, KvCache& cache, LayerObserver* observer, Batch& batch);
 
   // One tile of a batch: n rows of x are updated in place.
   void AttentionBlock(const LayerWeights& w, const RopeAngles* angles, size_t n, float* x,

@@ -14,6 +14,7 @@ class CpuBackend : public Backend {
   explicit CpuBackend(const CpuOptions& options);
 
   std::string_view name() const override { return "cpu"; }
+  void Together(const std::function<void()>& body) override { team_.Together(body); }
   void Embed(const Weight& table, std::span<const int32_t> ids, float* out) override;
   void RmsNorm(const float* x, size_t n, std::span<const float> weight, float eps,
                float* out) override;
