@@ -63,13 +63,15 @@ void RegisterDecode(const Layout& layout, size_t dim, size_t group, Place place,
            [=]() -> Body {
              const auto data = MakeDecode(layout, dim, group, place, threads);
              return [=](benchmark::State& state) {
-               for (auto _ : state) {
-                 for (const LayerCache& layer : data->layers) {
-                   data->backend->Attend(data->q.data(), 1, kKvHeads * group, layer, {0.125f},
-                                         data->out.data());
+               data->backend->Together([&] {  // as in a token's pass: threads stay awake
+                 for (auto _ : state) {
+                   for (const LayerCache& layer : data->layers) {
+                     data->backend->Attend(data->q.data(), 1, kKvHeads * group, layer, {0.125f},
+                                           data->out.data());
+                   }
+                   benchmark::ClobberMemory();
                  }
-                 benchmark::ClobberMemory();
-               }
+               });
                CountBytes(state, static_cast<double>(data->bytes), threads,
                           static_cast<double>(data->tokens));
              };

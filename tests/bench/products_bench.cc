@@ -46,12 +46,14 @@ void RegisterType(DType type, size_t n, Place place, int threads) {
   Register(name, [=]() -> Body {
     const auto data = MakeProduct(type, n, place, threads);
     return [=](benchmark::State& state) {
-      for (auto _ : state) {
-        for (const Weight& w : data->weights) {
-          data->backend->MatMul(data->x.data(), n, w, data->out.data());
+      data->backend->Together([&] {  // as in a token's pass: threads stay awake
+        for (auto _ : state) {
+          for (const Weight& w : data->weights) {
+            data->backend->MatMul(data->x.data(), n, w, data->out.data());
+          }
+          benchmark::ClobberMemory();
         }
-        benchmark::ClobberMemory();
-      }
+      });
       const Weight& w = data->weights.front();
       CountBytes(state, static_cast<double>(data->bytes.size()), threads);
       CountFlops(state, 2.0 * static_cast<double>(n * w.rows * w.cols * data->weights.size()),
