@@ -160,6 +160,39 @@ def bytes_table(results):
     return lines
 
 
+def goals_table(results, threads):
+    """The goals of this project's issue on speed, and what was reached."""
+    lines = [row(["goal", "at least", "reached"]), "|---" * 3 + "|"]
+
+    def add(text, least, reached, digits=2):
+        met = "" if reached is None else f"{reached:.{digits}f}{'' if reached >= least else ' ✗'}"
+        lines.append(row([text, f"{least}", met]))
+
+    def against(case, setting, programs):
+        best = max((results.best(p, case)[0] or 0 for p in programs))
+        own = results.rate("ours", case, setting)
+        return own / best if own and best else None
+
+    for n in (512, 4096):
+        add(f"prefill {n} / best peer", 1.2, against(f"prefill {n}", "f16", PEERS))
+    depths = [int(c.split()[1]) for c in results.cases("decode")]
+    for depth in depths:
+        least = {0: 1.1, 4096: 1.5}.get(depth, 2)
+        add(f"decode {depth}, f16 / best peer", least, against(f"decode {depth}", "f16", PEERS))
+    if max(depths, default=0) <= 4096:
+        return lines
+    deep, sparse = f"decode {max(depths)}", "spark:0.8 q8_0"
+    far = max(depths) >= 32768
+    add(f"{deep}, {sparse} / best peer", 5 if far else 4, against(deep, sparse, PEERS))
+    add(f"{deep}, {sparse} / llama.cpp", 7 if far else 4, against(deep, sparse, PEERS[:1]))
+    ours = [results.rate("ours", deep, s) for s in (sparse, "f16")]
+    add(f"{deep}, {sparse} / our f16", 2, ours[0] / ours[1] if all(ours) else None)
+    for setting in ("f16", sparse):
+        speed, read = reading_speed(results, setting), results.machine(f"Probe/read/T:{threads}")
+        add(f"attention, {setting}: share of read bandwidth", 0.6, speed and read and speed / read)
+    return lines
+
+
 def fit(xs, ys):
     """Least squares of y = a + b x: (a, b, R²)."""
     n, mx, my = len(xs), sum(xs) / len(xs), sum(ys) / len(ys)
@@ -171,6 +204,23 @@ def fit(xs, ys):
     return a, b, 1 - rest / total if n > 2 and total > 0 else float("nan")
 
 
+def time_per_token(results, program, setting):
+    """[(depth, seconds)]"""
+    rates = {int(c.split()[1]): results.rate(program, c, setting) for c in results.cases("decode")}
+    return [(depth, 1 / rate) for depth, rate in rates.items() if rate]
+
+
+def reading_speed(results, setting):
+    """Bytes of the cache a second that decoding reads: how bytes and time grow with depth."""
+    times = time_per_token(results, "ours", setting)
+    sizes = {int(c.split()[1]): results.value("ours", c, setting, "kv_bytes")
+             for c in results.cases("decode")}
+    sizes = [(depth, size) for depth, size in sizes.items() if size]
+    if len(times) < 3 or len(sizes) < 2:
+        return None
+    return fit(*zip(*sizes))[1] / fit(*zip(*times))[1]
+
+
 def growth_table(results, threads):
     """Time per decoded token over depth. The cache's bytes over the slope are the rate at which
     attention reads them; not for peers, which may hold tokens that they do not read."""
@@ -180,19 +230,11 @@ def growth_table(results, threads):
     rows = [("ours", o) for o in OURS] + [(p, s) for p in PEERS for s in sorted(
         {r["setting"] for r in results.records if r["program"] == p})]
     for program, setting in rows:
-        points, bytes_at = [], []
-        for case in results.cases("decode"):
-            rate = results.rate(program, case, setting)
-            depth = int(case.split()[1])
-            kv = results.value(program, case, setting, "kv_bytes")
-            points += [(depth, 1 / rate)] if rate else []
-            bytes_at += [(depth, kv)] if kv else []
+        points = time_per_token(results, program, setting)
         if len(points) < 3:
             continue
         a, b, r2 = fit(*zip(*points))
-        speed = None
-        if len(bytes_at) >= 2 and program == "ours":
-            speed = fit(*zip(*bytes_at))[1] / b
+        speed = reading_speed(results, setting) if program == "ours" else None
         lines.append(row([f"{program}, {setting}", number(1e3 * a, 2), number(1e9 * b), f"{r2:.4f}",
                           number(speed and speed / 1e9),
                           f"{100 * speed / read:.0f} %" if speed and read else ""]))
@@ -243,6 +285,6 @@ def report(records, model, threads):
              f"{ours.get('version', '')} ({ours.get('simd', '')}); llama.cpp built here "
              f"({built['llama.cpp']}); ik_llama.cpp prebuilt ({built['ik_llama.cpp']}).", ""]
     for table in (rates_table(results), ratios_table(results), bytes_table(results),
-                  growth_table(results, threads)):
+                  growth_table(results, threads), goals_table(results, threads)):
         lines += table + [""]
     return "\n".join(lines + prefill_lines(results, Shape(model), threads)) + "\n"
