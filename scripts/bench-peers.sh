@@ -57,6 +57,7 @@ if [ ! -d "$ik/ik_llama_cpp" ]; then
 fi
 
 if [ -z "${SPARK_BENCH_BIN:-}" ]; then
+  scripts/setup.sh
   cmake --preset bench >&2
   cmake --build --preset bench >&2
 fi

@@ -25,7 +25,7 @@ PEER_SETTINGS = {"fa 0, f16": (0, "f16", "f16", 0), "fa 1, f16": (1, "f16", "f16
                  "fa 0, K q8_0": (0, "q8_0", "f16", 0), "fa 1, q8_0": (1, "q8_0", "q8_0", 0),
                  "fa 1, f16, repacked": (1, "f16", "f16", 1)}
 READ = 1024        # tokens of a deep context that are read, the rest are copies of them
-DROPPED_BELOW = 0.8  # a setting this far behind its program's best is not measured again
+DROPPED_BELOW = 0.65  # a setting this far behind its program's best is not measured again
 
 
 def say(text):
@@ -253,6 +253,9 @@ def main():
                 bench.measure()
                 say(f"{model.name}: {(time.time() - start) / 60:.1f} minutes; kept in {store.path}")
             print(bench_report.report(bench.records, model, args.threads), flush=True)
+    except (RuntimeError, OSError) as error:
+        say(f"{error}; the same command goes on from here")
+        sys.exit(1)
     except KeyboardInterrupt:
         say("interrupted; the same command goes on from here")
         sys.exit(130)
