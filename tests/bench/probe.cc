@@ -97,13 +97,13 @@ std::unique_ptr<uint64_t[], Unmap> ProbeMemory() {
 
 // The best of many passes: a neighbour on the memory, or a thread that wakes late, is no limit.
 double MeasureBandwidth(int threads) {
-  const auto memory = ProbeMemory();
+  static const auto memory = ProbeMemory();
   const auto n_threads = static_cast<size_t>(threads);
   // Each thread a range of its own, as memory controllers like it best.
   const size_t words = kProbeBytes / sizeof(uint64_t) / n_threads / 4096 * 4096;
   std::vector<uint64_t> sums(n_threads * 8);  // a cache line each
   double best = 0;
-  for (int pass = 0; pass < 24; ++pass) {
+  for (int pass = 0; pass < 16; ++pass) {
     const Clock::time_point start = Clock::now();
 #pragma omp parallel num_threads(threads)
     {
@@ -131,10 +131,16 @@ double MeasureFlops() {
 }  // namespace
 
 double ReadBandwidth(int threads) {
-  static std::map<int, double> known;
-  const auto [at, is_new] = known.emplace(threads, 0);
-  if (is_new) at->second = MeasureBandwidth(threads);
-  return at->second;
+  struct Known {
+    double bandwidth = 0;
+    Clock::time_point when{};
+  };
+  static std::map<int, Known> all;
+  Known& known = all[threads];
+  if (known.bandwidth == 0 || SecondsSince(known.when) > kProbeSeconds) {
+    known = {MeasureBandwidth(threads), Clock::now()};
+  }
+  return known.bandwidth;
 }
 
 double PeakFlops() {

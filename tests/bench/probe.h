@@ -8,13 +8,15 @@
 namespace spark::bench {
 
 // Bytes a second that `threads` threads read from memory at once: the best of several sums over
-// kProbeBytes in huge pages. Measured at the first call, then remembered.
+// kProbeBytes in huge pages. Remembered for some seconds, not longer: on a virtual machine two
+// threads had 53 or 83 GB/s, as their host placed them.
 double ReadBandwidth(int threads);
 
 // f32 additions and multiplications a second of one thread: independent fused multiply-adds.
 double PeakFlops();
 
 inline constexpr size_t kProbeBytes = size_t{512} << 20;
+inline constexpr double kProbeSeconds = 3;
 
 }  // namespace spark::bench
 
