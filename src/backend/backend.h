@@ -35,6 +35,12 @@ struct ScoreScale {
   float softcap = 0;  // > 0: s = scale * q·k becomes softcap * tanh(s / softcap)
 };
 
+// A product with a weight matrix, and where it goes.
+struct Product {
+  const Weight* w;
+  float* out;  // [n, w->rows]
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -54,6 +60,11 @@ class Backend {
 
   // out = x Wᵀ. x: [n, w.cols], out: [n, w.rows]
   virtual void MatMul(const float* x, size_t n, const Weight& w, float* out) = 0;
+
+  // The same for several matrices of as many columns.
+  virtual void MatMul(const float* x, size_t n, std::span<const Product> products) {
+    for (const Product& product : products) MatMul(x, n, *product.w, product.out);
+  }
 
   // Rotates every head of x: [n, n_heads, head_dim] in place; row i by angles row i.
   virtual void Rope(float* x, size_t n, size_t n_heads, size_t head_dim,

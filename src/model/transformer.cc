@@ -1,6 +1,7 @@
 #include "model/transformer.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "model/rope.h"
@@ -124,9 +125,7 @@ void Transformer::AttentionBlock(const LayerWeights& w, const RopeAngles* angles
   attended_.resize(n * config_.q_size());
 
   const float* normed = PreNorm(x, n, w.attn_norm);
-  Linear(normed, n, w.wq, w.bq, q_);
-  Linear(normed, n, w.wk, w.bk, k_);
-  Linear(normed, n, w.wv, w.bv, v_);
+  Project(normed, n, {{w.wq, w.bq, q_}, {w.wk, w.bk, k_}, {w.wv, w.bv, v_}});
   NormInPlace(w.q_norm, q_);
   NormInPlace(w.k_norm, k_);
   if (angles != nullptr) {
@@ -139,7 +138,7 @@ void Transformer::AttentionBlock(const LayerWeights& w, const RopeAngles* angles
                   {attention_scale_, config_.attention_softcap}, attended_.data());
   cache.Trim();
 
-  Linear(attended_.data(), n, w.wo, w.bo, delta_);
+  Project(attended_.data(), n, {{w.wo, w.bo, delta_}});
   NormInPlace(w.attn_post_norm, delta_);
   backend_.Add(x, delta_.data(), delta_.size());
 }
@@ -147,14 +146,13 @@ void Transformer::AttentionBlock(const LayerWeights& w, const RopeAngles* angles
 // x += norm₂(W_down (f(W_gate x̂ + b_gate) ⊙ (W_up x̂ + b_up)) + b_down),  x̂ = norm₁(x)
 void Transformer::MlpBlock(const LayerWeights& w, size_t n, float* x) {
   const float* normed = PreNorm(x, n, w.ffn_norm);
-  Linear(normed, n, w.w_gate, w.b_gate, gate_);
-  Linear(normed, n, w.w_up, w.b_up, up_);
+  Project(normed, n, {{w.w_gate, w.b_gate, gate_}, {w.w_up, w.b_up, up_}});
   if (config_.activation == Activation::kSilu) {
     backend_.SwiGlu(gate_.data(), up_.data(), gate_.size());
   } else {
     backend_.GeGlu(gate_.data(), up_.data(), gate_.size());
   }
-  Linear(gate_.data(), n, w.w_down, w.b_down, delta_);
+  Project(gate_.data(), n, {{w.w_down, w.b_down, delta_}});
   NormInPlace(w.ffn_post_norm, delta_);
   backend_.Add(x, delta_.data(), delta_.size());
 }
@@ -181,12 +179,17 @@ void Transformer::NormInPlace(const std::vector<float>& weight, std::vector<floa
   backend_.RmsNorm(x.data(), x.size() / weight.size(), weight, config_.rms_norm_eps, x.data());
 }
 
-// out = W x + b
-void Transformer::Linear(const float* x, size_t n, const Weight& w, const std::vector<float>& bias,
-                         std::vector<float>& out) {
-  out.resize(n * w.rows);
-  backend_.MatMul(x, n, w, out.data());
-  if (!bias.empty()) backend_.AddBias(out.data(), n, bias);
+void Transformer::Project(const float* x, size_t n, std::initializer_list<Projection> projections) {
+  std::array<Product, 3> products;
+  size_t count = 0;
+  for (const Projection& p : projections) {
+    p.out.resize(n * p.w.rows);
+    products[count++] = {&p.w, p.out.data()};
+  }
+  backend_.MatMul(x, n, std::span(products).first(count));
+  for (const Projection& p : projections) {
+    if (!p.bias.empty()) backend_.AddBias(p.out.data(), n, p.bias);
+  }
 }
 
 }  // namespace spark

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <span>
 #include <vector>
 
@@ -85,8 +86,13 @@ class Transformer {
 
   const float* PreNorm(const float* x, size_t n, const std::vector<float>& weight);
   void NormInPlace(const std::vector<float>& weight, std::vector<float>& x);
-  void Linear(const float* x, size_t n, const Weight& w, const std::vector<float>& bias,
-              std::vector<float>& out);
+  // out = W x + b, of one x for several W of as many columns.
+  struct Projection {
+    const Weight& w;
+    const std::vector<float>& bias;
+    std::vector<float>& out;
+  };
+  void Project(const float* x, size_t n, std::initializer_list<Projection> projections);
 
   const ModelConfig& config_;
   const Weights& weights_;

@@ -72,6 +72,7 @@ std::vector<Shape> Shapes(DType type, bool slow) {
   std::vector<Shape> shapes;
   for (const size_t n : {1, 2, 3, 4, 5, 17}) shapes.push_back({7, small, n});
   shapes.push_back({33, 3 * small, 2});
+  for (const size_t blocks : {2, 4, 5, 7}) shapes.push_back({6, blocks * small, 1});
   if (slow) return shapes;
   for (const size_t n : {1, 3, 4, 16, 17, 33, 64, 65}) {
     shapes.push_back({37, block == 256 ? 768u : 576u, n});

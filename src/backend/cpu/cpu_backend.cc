@@ -46,7 +46,11 @@ void CpuBackend::RmsNorm(const float* x, size_t n, std::span<const float> weight
 }
 
 void CpuBackend::MatMul(const float* x, size_t n, const Weight& w, float* out) {
-  matmul_.Run(x, n, w, out);
+  matmul_.Run(x, n, {{{&w, out}}});
+}
+
+void CpuBackend::MatMul(const float* x, size_t n, std::span<const Product> products) {
+  matmul_.Run(x, n, products);
 }
 
 void CpuBackend::Rope(float* x, size_t n, size_t n_heads, size_t head_dim,

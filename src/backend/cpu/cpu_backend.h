@@ -19,6 +19,7 @@ class CpuBackend : public Backend {
   void RmsNorm(const float* x, size_t n, std::span<const float> weight, float eps,
                float* out) override;
   void MatMul(const float* x, size_t n, const Weight& w, float* out) override;
+  void MatMul(const float* x, size_t n, std::span<const Product> products) override;
   void Rope(float* x, size_t n, size_t n_heads, size_t head_dim, const RopeAngles& angles) override;
   void SwiGlu(float* gate, const float* up, size_t count) override;
   void GeGlu(float* gate, const float* up, size_t count) override;

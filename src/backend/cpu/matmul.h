@@ -4,9 +4,11 @@
 #define SPARK_BACKEND_CPU_MATMUL_H_
 
 #include <cstddef>
+#include <span>
 #include <vector>
 
 #include "backend/backend.h"
+#include "backend/cpu/int_matmul.h"
 #include "base/aligned.h"
 #include "base/thread_team.h"
 
@@ -16,16 +18,22 @@ class MatMul {
  public:
   MatMul(ThreadTeam& team, bool compute_f32);
 
-  // x: [n, w.cols], out: [n, w.rows]
-  void Run(const float* x, size_t n, const Weight& w, float* out);
+  // x: [n, cols of all products]
+  void Run(const float* x, size_t n, std::span<const Product> products);
   // out: [ids.size(), table.cols]
   void Embed(const Weight& table, std::span<const int32_t> ids, float* out);
 
  private:
+  void RunOne(const float* x, size_t n, const Weight& w, float* out);
+  void RunFewBlocks(const float* x, size_t n, std::span<const Product> products);
   void RunFewInt(const float* x, size_t n, const Weight& w, float* out);
   void RunManyInt(const float* x, size_t n, const Weight& w, float* out);
   void RunFewFloat(const float* x, size_t n, const Weight& w, float* out);
   void RunManyFloat(const float* x, size_t n, const Weight& w, float* out);
+
+  // Activation row m of `n` that RunFewInt() or RunFewBlocks() quantised.
+  QuantizedRow QuantizedActivation(size_t m, size_t cols, size_t group);
+  void QuantizeActivations(const float* x, size_t n, size_t cols, size_t group);
 
   // Unpacks a quantised matrix tile by tile, on all threads, and calls body(rows, first, count)
   // with weight rows [first, first + count).
@@ -37,6 +45,7 @@ class MatMul {
   ThreadTeam& team_;
   bool compute_f32_;
   AlignedBytes activations_;           // quantised rows or packed panels of a call
+  AlignedBytes strips_;                // the same rows for block_dot.h
   std::vector<AlignedBytes> scratch_;  // one a thread: unpacked weight rows
 };
 
