@@ -76,6 +76,8 @@ void AddSweepFlags(FlagParser& parser, SweepFlags& flags) {
                [&](const std::string& flag, const std::string& value) {
                  sweep.depths = ParseNumbers(flag, value, 1, kMostTokens);
                });
+  parser.Number<size_t>("--depth-read", sweep.depth_read, 0, kMostTokens,
+                        "tokens of a depth that are read, the rest copies of them; 0: all");
 }
 
 void AddRunFlags(FlagParser& parser, SweepFlags& flags) {

@@ -11,7 +11,7 @@ packages=(
   g++:c++ cmake:cmake ninja-build:ninja pkg-config:pkg-config ccache:ccache
   clang-format:clang-format
   libeigen3-dev libcli11-dev libfmt-dev nlohmann-json3-dev libpcre2-dev libedit-dev
-  libutf8proc-dev
+  libutf8proc-dev libbenchmark-dev
 )
 
 if ! command -v apt-get >/dev/null; then
@@ -19,11 +19,11 @@ if ! command -v apt-get >/dev/null; then
 setup.sh: no apt here. Needed are a C++20 compiler with OpenMP, CMake >= 3.25 and these packages:
   Fedora    gcc-c++ cmake ninja-build pkgconf-pkg-config ccache clang-tools-extra eigen3-devel
             cli11-devel fmt-devel json-devel pcre2-devel utf8proc-devel libedit-devel highway-devel
-            catch-devel
+            catch-devel google-benchmark-devel
   Arch      gcc cmake ninja pkgconf ccache clang eigen cli11 fmt nlohmann-json pcre2 utf8proc
-            libedit highway catch2
+            libedit highway catch2 benchmark
   Homebrew  cmake ninja pkgconf ccache clang-format libomp eigen cli11 fmt nlohmann-json pcre2
-            utf8proc highway catch2
+            utf8proc highway catch2 google-benchmark
   Ubuntu    this script, with apt
 CMake fetches Highway (>= 1.2) and Catch2 (>= 3.4) by itself where there is no package new enough.
 END

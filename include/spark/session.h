@@ -96,6 +96,13 @@ class Session {
   // or does not fit. Backend, threads and context size may differ.
   void LoadContext(const SavedContext& saved);
 
+  // Makes the context `times` as long by copies of what the cache holds of it, without computing
+  // anything: to measure how fast tokens are decoded at a depth that takes long to reach. What the
+  // model says then means nothing. Right after Prefill(); times().prefill_seconds stays that of
+  // what was read. Throws Error if it does not fit, or if the plan compresses sliding windows, in
+  // which tokens know their positions.
+  void RepeatContext(size_t times);
+
   // Feeds tokens after what is there. They stay dense, unless there is a decode interval: then they
   // are compressed whenever the dense tail has grown by that many. Errors as Prefill().
   void Append(std::span<const TokenId> ids, const Progress& progress = {},

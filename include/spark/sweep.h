@@ -32,7 +32,10 @@ struct SweepOptions {
   size_t samples = 10;        // of a task, or segments of the text, at most
   uint64_t seed = 0;
   std::vector<size_t> depths = {4096};  // tokens in the cache, for `speed`
-  bool query_aware = false;             // questions are seen before compression
+  // Of a depth beyond it only this many tokens are read, the rest are copies of them in the cache:
+  // decoding takes as long, and great depths are reached in seconds. 0: all are read.
+  size_t depth_read = 0;
+  bool query_aware = false;  // questions are seen before compression
   std::string backend = "cpu";
   bool compute_f32 = false;
   size_t batch_size = 512;

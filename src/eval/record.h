@@ -32,9 +32,11 @@
 // prefill_tokens_per_second   of the pass that all plans shared, without compression
 // compress_seconds            mean of a sample
 // decode_tokens_per_second
-// speed           [{"depth": 4096, "prefill_tokens_per_second": …, "compress_share": … of prefill
-//                   and compression, "decode_tokens_per_second": median of rounds, "decode_low",
-//                   "decode_high": slowest and fastest round, "decode_ratio", "decode_ratio_low",
+// speed           [{"depth": 4096, "read": how many of these tokens were read (the others are
+//                   copies in the cache), "prefill_tokens_per_second": of those read,
+//                   "compress_share": … of prefill and compression,
+//                   "decode_tokens_per_second": median of rounds, "decode_low", "decode_high":
+//                   slowest and fastest round, "decode_ratio", "decode_ratio_low",
 //                   "decode_ratio_high": to the uncompressed cache, round by round}, …]   (speed)
 // peak_rss_bytes  of the process so far
 // seconds         wall time, of shared work a share

@@ -79,6 +79,7 @@ Json MakeConfig(const Model& model, const SweepOptions& options) {
                  {"text_hash", FileHash(options.text)},
                  {"continuation", options.continuation},
                  {"depth", options.depths},
+                 {"depth_read", options.depth_read},
                  {"version", Version()}};
   if (options.n_shards > 1) {
     config["shard"] = fmt::format("{}/{}", options.shard, options.n_shards);

@@ -239,7 +239,10 @@ double WorkOf(const SweepOptions& options, const Point& point, size_t n) {
   if (point.task == "speed") {
     const double decode = points * static_cast<double>(kSpeedRounds) * kRoundWork;
     double work = 0;
-    for (const size_t depth : options.depths) work += static_cast<double>(depth) + decode;
+    for (const size_t depth : options.depths) {
+      const size_t read = options.depth_read == 0 ? depth : std::min(options.depth_read, depth);
+      work += static_cast<double>(read) + decode;
+    }
     return work;
   }
   const double each = point.task == "nll" ? static_cast<double>(options.continuation) : kAnswerWork;

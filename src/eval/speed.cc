@@ -73,12 +73,31 @@ std::vector<std::vector<double>> DecodeRates(const Bench& bench, std::vector<Can
   return rates;
 }
 
-Record SpeedEntry(size_t depth, const Session& session, const std::vector<double>& rates,
-                  const std::vector<double>& dense) {
+// Of a depth, the tokens that are read: SweepOptions::depth_read.
+size_t ReadTokens(const SweepOptions& options, size_t depth) {
+  return options.depth_read == 0 ? depth : std::min(options.depth_read, depth);
+}
+
+// Gives every candidate a session with `depth` tokens in its cache.
+void ReachDepth(const Bench& bench, std::vector<Candidate>& candidates, size_t depth) {
+  const size_t read = ReadTokens(bench.options, depth);
+  const size_t room = kLeastSpeedTokens + kSpeedRounds * kMostSpeedTokens;
+  PrefillAll(bench, candidates, SomeTokens(bench, read), depth - read + room,
+             static_cast<double>(read));
+  ForEachLive(candidates, [&](Candidate& c) {
+    if (read < depth) c.session->RepeatContext(depth / read);
+    c.measured = {};  // the figures of a record are those of the largest depth
+    c.measured.Add(*c.session);
+  });
+}
+
+Record SpeedEntry(size_t depth, size_t read, const Session& session,
+                  const std::vector<double>& rates, const std::vector<double>& dense) {
   const SessionTimes& times = session.times();
   const double all = times.prefill_seconds + times.compress_seconds;
   Record entry = {{"depth", depth},
-                  {"prefill_tokens_per_second", static_cast<double>(depth) / times.prefill_seconds},
+                  {"read", read},
+                  {"prefill_tokens_per_second", static_cast<double>(read) / times.prefill_seconds},
                   {"compress_share", times.compress_seconds / all},
                   {"decode_tokens_per_second", Median(rates)},
                   {"decode_low", std::ranges::min(rates)},
@@ -109,15 +128,13 @@ std::vector<Record> RunSpeed(const Bench& bench, std::span<const Point> points) 
   std::vector<size_t> depths = bench.options.depths;
   std::ranges::sort(depths);
   for (const size_t depth : depths) {
-    const size_t room = kLeastSpeedTokens + kSpeedRounds * kMostSpeedTokens;
-    // The figures of a record are those of the largest depth.
-    for (Candidate& c : candidates) c.measured = {};
-    PrefillAll(bench, candidates, SomeTokens(bench, depth), room, static_cast<double>(depth));
+    ReachDepth(bench, candidates, depth);
     const auto rates = DecodeRates(bench, candidates, SomeTokens(bench, kMostSpeedTokens));
     for (size_t i = 0; i < candidates.size(); ++i) {
       Candidate& c = candidates[i];
       if (c.failed()) continue;
-      tables[i].push_back(SpeedEntry(depth, *c.session, rates[i], rates[dense_at]));
+      tables[i].push_back(SpeedEntry(depth, ReadTokens(bench.options, depth), *c.session, rates[i],
+                                     rates[dense_at]));
       c.session.reset();
     }
   }
@@ -126,6 +143,7 @@ std::vector<Record> RunSpeed(const Bench& bench, std::span<const Point> points) 
     Record& record = records.emplace_back(MakeRecord(bench, candidates[i]));
     record["metric"] = "speed";
     if (candidates[i].failed()) continue;
+    record["prefill_tokens_per_second"] = tables[i].back()["prefill_tokens_per_second"];
     record["decode_tokens_per_second"] = tables[i].back()["decode_tokens_per_second"];
     record["speed"] = std::move(tables[i]);
   }

@@ -50,6 +50,11 @@ SweepOptions Checked(const Model& model, SweepOptions options) {
       throw Error(fmt::format("the task {} needs a model with a tokenizer", task));
     }
     if (task == "speed" && options.depths.empty()) FailUsage("--depth", "no depth given");
+    for (const size_t depth : options.depths) {
+      if (options.depth_read > 0 && depth > options.depth_read && depth % options.depth_read > 0) {
+        FailUsage("--depth-read", "depths beyond it must be multiples of it");
+      }
+    }
     if (task != "speed" && options.contexts.empty()) FailUsage("--context", "no context given");
   }
   for (int& threads : options.threads) {

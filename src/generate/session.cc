@@ -228,7 +228,8 @@ void Session::PrefillTogether(std::span<Session* const> sessions, std::span<cons
 void Session::SaveContext(const std::string& path) const {
   const Impl& s = *impl_;
   if (s.context_tokens == 0) throw Error("there is no context to save");
-  if (!s.usable || s.context_changed || s.position != s.context_tokens) {
+  if (!s.usable || s.context_changed || s.position != s.context_tokens ||
+      s.context_ids.size() != s.context_tokens) {
     throw Error("only a context is saved, and tokens have been added to it");
   }
   WriteContext(path, s.model, s.options, s.context_ids, s.context_hidden, s.cache);
@@ -251,6 +252,23 @@ void Session::LoadContext(const SavedContext& saved) {
   s.context_ids = file.ids;
   s.context_hidden = s.last_hidden = file.hidden;
   s.logits_ready = false;
+  if (s.options.keep_context) s.cache.MarkBase();
+}
+
+void Session::RepeatContext(size_t times) {
+  Impl& s = *impl_;
+  if (!s.usable || s.context_tokens == 0 || s.position != s.context_tokens || times == 0) {
+    throw Error("only a context that was just read can be repeated");
+  }
+  if (HasWindows(s.model) && s.options.plan.compresses_windows()) {
+    throw Error("a context whose sliding windows are compressed cannot be repeated");
+  }
+  if (s.options.context_size / times < s.position) {
+    throw Error(fmt::format("{} times the context's {} tokens exceed the context size of {}", times,
+                            s.position, s.options.context_size));
+  }
+  for (LayerCache& layer : s.cache.layers()) layer.RepeatContext(times);
+  s.position = s.context_tokens *= times;
   if (s.options.keep_context) s.cache.MarkBase();
 }
 

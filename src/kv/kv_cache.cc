@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "kv/merge.h"
 #include "spark/error.h"
 
 namespace spark {
@@ -42,6 +43,22 @@ DenseStore Convert(const DenseStore& from, DType type, size_t room) {
     to.Append(row.data(), 1, from.dim());
   }
   return to;
+}
+
+// The tokens of a segment `times` times over, in memory of their own: one segment if such segments
+// can merge, else as many.
+void AppendCopies(const SegmentPtr& segment, size_t times, std::vector<SegmentPtr>& out) {
+  if (CanMerge(*segment, *segment)) {
+    Segment joined = Merge(std::vector<SegmentPtr>(times, segment));
+    joined.level = segment->level;
+    out.push_back(std::make_shared<const Segment>(std::move(joined)));
+    return;
+  }
+  std::vector<uint32_t> all(segment->size());
+  std::iota(all.begin(), all.end(), 0u);
+  for (size_t i = 0; i < times; ++i) {
+    out.push_back(std::make_shared<const Segment>(segment->Select(all)));
+  }
 }
 
 }  // namespace
@@ -187,6 +204,15 @@ void LayerCache::SetContext(std::vector<std::vector<SegmentPtr>> heads, size_t n
       throw Error("a layer with a window does not hold just that window");
     }
     heads_[h].tail = {keys->Slice(0, keys->size()), values->Slice(0, values->size())};
+  }
+}
+
+void LayerCache::RepeatContext(size_t times) {
+  next_position_ *= times;
+  for (HeadCache& head : heads_) {
+    std::vector<SegmentPtr> longer;
+    for (const SegmentPtr& segment : head.context) AppendCopies(segment, times, longer);
+    head.context = std::move(longer);
   }
 }
 

@@ -128,6 +128,10 @@ class LayerCache {
 
   void TruncateTail(size_t n);  // forgets the newest tokens
 
+  // Makes closed segments `times` as long by copies of their tokens, and goes on that much further
+  // away: decoding then takes the time that such a context takes. A window's tail stays as it is.
+  void RepeatContext(size_t times);
+
   // Puts the segments of a context of n_tokens in place. `in_tail`: the one segment of each head is
   // a window that belongs in the tail; throws Error if it is not one.
   void SetContext(std::vector<std::vector<SegmentPtr>> heads, size_t n_tokens, bool in_tail);

@@ -112,6 +112,36 @@ TEST_CASE("speed is measured beside none", "[runner]") {
   CHECK(records[0]["score"].is_null());
 }
 
+TEST_CASE("a depth beyond what is read is reached by copies", "[runner]") {
+  Fixture f;
+  f.options.depths = {32, 192};
+  const std::vector<Record> all = RunGroup(f.bench(), f.Points("speed", {"none", "spark:0.5"}));
+  f.options.depth_read = 64;
+  const std::vector<Record> some = RunGroup(f.bench(), f.Points("speed", {"none", "spark:0.5"}));
+  for (size_t i = 0; i < all.size(); ++i) {
+    CHECK(all[i]["speed"][1]["read"] == 192);
+    CHECK(some[i]["speed"][0]["read"] == 32);
+    CHECK(some[i]["speed"][1]["read"] == 64);
+    CHECK(some[i]["speed"][1]["depth"] == 192);
+    CHECK(some[i]["speed"][1]["decode_tokens_per_second"] > 0);
+    CHECK(some[i]["kv_bytes_dense_f16"] == all[i]["kv_bytes_dense_f16"]);
+    const auto bytes = [](const Record& r) { return r["kv_bytes"]["total"].get<double>(); };
+    CHECK(bytes(some[i]) < 1.05 * bytes(all[i]));
+    CHECK(bytes(some[i]) > 0.95 * bytes(all[i]));
+  }
+}
+
+TEST_CASE("depths beyond what is read are multiples of it", "[runner]") {
+  const test::TempDir dir;
+  SweepOptions options;
+  options.plans = {"none"};
+  options.tasks = {"speed"};
+  options.depths = {32, 100};
+  options.depth_read = 64;
+  options.out = dir / "sweep";
+  CHECK_THROWS_AS(RunSweep(Embedded(), options), UsageError);
+}
+
 TEST_CASE("a point that fails does not keep the others from being measured", "[runner]") {
   Fixture f;
   std::vector<Point> points = f.Points("needle", {"none", "spark:0.5", "think:0.5"});
