@@ -56,7 +56,8 @@ void RunValues(ValueData& data, size_t dim, size_t group, benchmark::State& stat
   for (const TokenRun& run : data.runs) tokens += run.count;
   for (auto _ : state) {
     const Clock::time_point start = Clock::now();
-    for (const TokenRun& run : data.runs) AttendFew(queries, run, data.scratch.data(), partial);
+    for (const TokenRun& run : data.runs)
+      AttendFew(queries, run, nullptr, data.scratch.data(), partial);
     benchmark::ClobberMemory();
     const Clock::time_point middle = Clock::now();
     for (const TokenRun& run : data.runs) {

@@ -3,6 +3,7 @@
 #include <hwy/cache_control.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "backend/cpu/attention_kernels.h"
 #include "backend/cpu/tiles.h"
@@ -15,36 +16,67 @@
 #include "backend/cpu/exp-inl.h"
 #include "backend/cpu/expand_rows-inl.h"
 #include "backend/cpu/float_blocks-inl.h"
+#include "backend/cpu/sparse_dots-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace spark::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Plain stores are read as they lie, others through a tile of expanded tokens.
-void ScoreRowsKernel(const RowsView& keys, size_t first, size_t count, const float* q,
-                     size_t n_rows, float* scores, size_t stride, float* scratch) {
-  const size_t width = keys.masks == nullptr ? keys.width : keys.head_dim;
-  if (keys.channels != nullptr) {  // gather q once: then the store is dense, of `width` channels
-    for (size_t r = 0; r < n_rows; ++r) {
-      for (size_t i = 0; i < width; ++i) {
-        scratch[r * width + i] = q[r * keys.head_dim + keys.channels[i]];
-      }
+// The channels of q that a dropped store kept; q itself for other stores.
+const float* GatherQuery(const RowsView& keys, const float* q, size_t n_rows, float* gathered) {
+  if (keys.channels == nullptr) return q;
+  for (size_t r = 0; r < n_rows; ++r) {
+    for (size_t i = 0; i < keys.width; ++i) {
+      gathered[r * keys.width + i] = q[r * keys.head_dim + keys.channels[i]];
     }
-    q = scratch;
   }
+  return gathered;
+}
+
+// Scores of at most kTokenTile tokens with q: [n_rows, width], see GatherQuery(). Plain stores are
+// read as they lie, others through a tile of expanded tokens, unless SparseDots() takes them.
+HWY_INLINE void ScoreTile(const RowsView& keys, size_t first, size_t n, const float* q,
+                          size_t n_rows, float* scores, size_t stride, float* tile) {
+  const size_t width = keys.masks == nullptr ? keys.width : keys.head_dim;
   if (IsPlain(keys)) {
     WithFloatType(keys.type, keys.values, [&](const auto* values) HWY_ATTR {
-      DotRowsWith(values + first * width, width, count, width, q, width, n_rows, scores, stride);
+      DotRowsWith(values + first * width, width, n, width, q, width, n_rows, scores, stride);
     });
-    return;
+  } else {
+    const size_t row = RoundUp(width, 16);
+    ExpandRows(keys, first, n, tile, row);
+    DotRowsWith(tile, row, n, width, q, width, n_rows, scores, stride);
   }
-  const size_t row = RoundUp(width, 16);
-  float* tile = scratch + kFewQueryRows * RoundUp(keys.head_dim, 16);
-  for (size_t t = 0; t < count; t += kTokenTile) {
-    const size_t n = HWY_MIN(kTokenTile, count - t);
-    ExpandRows(keys, first + t, n, tile, row);
-    DotRowsWith(tile, row, n, width, q, width, n_rows, scores + t, stride);
+}
+
+// Scores of any number of tokens, `step` <= kTokenTile at a time. Calls before(chunk) before every
+// such chunk. memory: [FewQueryFloats(D)], then a tile.
+template <class Before>
+HWY_INLINE void ScoreChunks(const RowsView& keys, size_t first, size_t count, size_t step,
+                            const float* q, size_t n_rows, float* scores, size_t stride,
+                            float* memory, const Before& before) {
+  float* tile = memory + FewQueryFloats(keys.head_dim);
+  const bool dots = HasSparseDots(keys);
+  SparseQuery query{};
+  if (dots) {
+    query = MakeSparseQuery(keys, q, n_rows, memory);
+  } else {
+    q = GatherQuery(keys, q, n_rows, memory);
   }
+  for (size_t t = 0; t < count; t += step) {
+    const size_t n = HWY_MIN(step, count - t);
+    before(t / step);
+    if (dots) {
+      SparseDots(keys, first + t, n, query, n_rows, scores + t, stride);
+    } else {
+      ScoreTile(keys, first + t, n, q, n_rows, scores + t, stride, tile);
+    }
+  }
+}
+
+void ScoreRowsKernel(const RowsView& keys, size_t first, size_t count, const float* q,
+                     size_t n_rows, float* scores, size_t stride, float* scratch) {
+  ScoreChunks(keys, first, count, kTokenTile, q, n_rows, scores, stride, scratch, [](size_t) {});
 }
 
 // Scores s to cap * tanh(scale * s / cap), in place.
@@ -58,27 +90,31 @@ void CapRow(float* scores, size_t n, const ScoreScale& scale) {
   }
 }
 
-// Scores to exp(scale * score - maximum), in place.
+// Scores to exp(scale * score - maximum), in place. Reads whole vectors, for which the row has
+// room.
 void SoftmaxRow(float* scores, size_t n, float scale, float& max, float& sum) {
   const FloatTag df;
   const size_t lanes = hn::Lanes(df);
   const FloatVec unit = hn::Set(df, scale);
   const FloatVec masked = hn::Set(df, kMasked);
+  const size_t whole = n / lanes * lanes;
+  const auto valid = hn::FirstN(df, n - whole);
+  const auto scaled = [&](size_t t) HWY_ATTR { return hn::Mul(hn::LoadU(df, scores + t), unit); };
   FloatVec largest = masked;
-  for (size_t t = 0; t < n; t += lanes) {
-    const auto valid = hn::FirstN(df, n - t);
-    const FloatVec s = hn::Mul(hn::LoadN(df, scores + t, n - t), unit);
-    largest = hn::Max(largest, hn::IfThenElse(valid, s, masked));
-  }
+  for (size_t t = 0; t < whole; t += lanes) largest = hn::Max(largest, scaled(t));
+  if (whole < n) largest = hn::Max(largest, hn::IfThenElse(valid, scaled(whole), masked));
   max = hn::ReduceMax(df, largest);
   const FloatVec shift = hn::Set(df, max);
   FloatVec total = hn::Zero(df);
-  for (size_t t = 0; t < n; t += lanes) {
-    const auto valid = hn::FirstN(df, n - t);
-    const FloatVec s = hn::Mul(hn::LoadN(df, scores + t, n - t), unit);
-    const FloatVec p = hn::IfThenElseZero(valid, Exp(df, hn::Sub(s, shift)));
+  for (size_t t = 0; t < whole; t += lanes) {
+    const FloatVec p = Exp(df, hn::Sub(scaled(t), shift));
     total = hn::Add(total, p);
-    hn::StoreN(p, df, scores + t, n - t);
+    hn::StoreU(p, df, scores + t);
+  }
+  if (whole < n) {
+    const FloatVec p = hn::IfThenElseZero(valid, Exp(df, hn::Sub(scaled(whole), shift)));
+    total = hn::Add(total, p);
+    hn::StoreN(p, df, scores + whole, n - whole);
   }
   sum = hn::ReduceSum(df, total);
 }
@@ -92,22 +128,23 @@ struct ValueRows {
   size_t n;
 };
 
-// out[r, j] = Σ_t p[r, t] v[t, j] for kRows rows, beside what is there if `add`.
+// out[r, j] = Σ_t p[r, t] v[t, j] for kRows rows and j < n_cols, beside what is there if `add`.
+// out: [kRows, dim]
 template <size_t kRows, class T>
 HWY_NOINLINE void WeightedRows(const float* p, size_t stride, const ValueRows<T>& values,
-                               size_t dim, bool add, float* out) {
+                               size_t n_cols, size_t dim, bool add, float* out) {
   const FloatTag df;
   const size_t lanes = hn::Lanes(df);
   const size_t n = values.n;
-  for (size_t j = 0; j < dim; j += 2 * lanes) {
+  for (size_t j = 0; j < n_cols; j += 2 * lanes) {
     const T* v = values.rows + j;
-    const bool two = j + lanes < dim;
+    const bool two = j + lanes < n_cols;
     const auto old0 = [&](size_t r) HWY_ATTR {
-      return add && r < kRows ? hn::LoadN(df, out + r * dim + j, dim - j) : hn::Zero(df);
+      return add && r < kRows ? hn::LoadN(df, out + r * dim + j, n_cols - j) : hn::Zero(df);
     };
     const auto old1 = [&](size_t r) HWY_ATTR {
       if (!add || !two || r >= kRows) return hn::Zero(df);
-      return hn::LoadN(df, out + r * dim + j + lanes, dim - j - lanes);
+      return hn::LoadN(df, out + r * dim + j + lanes, n_cols - j - lanes);
     };
     FloatVec c00 = old0(0), c10 = old0(1), c20 = old0(2), c30 = old0(3);
     FloatVec c01 = old1(0), c11 = old1(1), c21 = old1(2), c31 = old1(3);
@@ -119,8 +156,8 @@ HWY_NOINLINE void WeightedRows(const float* p, size_t stride, const ValueRows<T>
                                c21, c31);
     }
     const auto store = [&](size_t r, FloatVec c0, FloatVec c1) HWY_ATTR {
-      hn::StoreN(c0, df, out + r * dim + j, dim - j);
-      if (two) hn::StoreN(c1, df, out + r * dim + j + lanes, dim - j - lanes);
+      hn::StoreN(c0, df, out + r * dim + j, n_cols - j);
+      if (two) hn::StoreN(c1, df, out + r * dim + j + lanes, n_cols - j - lanes);
     };
     store(0, c00, c01);
     if constexpr (kRows > 1) store(1, c10, c11);
@@ -131,64 +168,163 @@ HWY_NOINLINE void WeightedRows(const float* p, size_t stride, const ValueRows<T>
 
 template <class T>
 HWY_INLINE void WeightedTile(const float* p, size_t n_rows, size_t stride,
-                             const ValueRows<T>& values, size_t dim, bool add, float* out) {
+                             const ValueRows<T>& values, size_t n_cols, size_t dim, bool add,
+                             float* out) {
   for (size_t r = 0; r < n_rows;) {
     const size_t rest = n_rows - r;
     const float* pr = p + r * stride;
     float* row = out + r * dim;
     if (rest >= 4) {
-      WeightedRows<4>(pr, stride, values, dim, add, row);
+      WeightedRows<4>(pr, stride, values, n_cols, dim, add, row);
       r += 4;
     } else if (rest == 3) {
-      WeightedRows<3>(pr, stride, values, dim, add, row);
+      WeightedRows<3>(pr, stride, values, n_cols, dim, add, row);
       r += 3;
     } else {
-      WeightedRows<1>(pr, stride, values, dim, add, row);
+      WeightedRows<1>(pr, stride, values, n_cols, dim, add, row);
       r += 1;
     }
   }
 }
 
-// out[r, j] = Σ_t p[r, t] v[t, j] over the run's tokens.
-void WeightedValues(const TokenRun& run, const float* p, size_t n_rows, size_t stride,
-                    float* scratch, float* out) {
-  const RowsView& values = run.values;
+// The same of q8_0 values: codes count as they are, and scales go into p, group by group.
+// memory: room for D floats a token.
+void AddCodeValues(const RowsView& values, size_t first, size_t n, const float* p, size_t n_rows,
+                   size_t stride, bool add, float* memory, float* out) {
+  const FloatTag df;
+  const size_t dim = values.head_dim;
+  const size_t lanes = hn::Lanes(df);
+  const std::byte* rows = values.values + first * values.row_bytes;
+  const auto* codes = reinterpret_cast<const int8_t*>(rows + PackedScaleBytes(values.type, dim));
+  // All scales first: a vector that is loaded right behind the stores of its parts has to wait.
+  auto* scales = reinterpret_cast<F16*>(memory);  // [groups, kTokenTile]
+  const size_t groups = CeilDiv(dim, kScaleGroup);
+  for (size_t g = 0; g < groups; ++g) {
+    for (size_t t = 0; t < n; ++t) {
+      std::memcpy(scales + g * kTokenTile + t, rows + t * values.row_bytes + g * sizeof(F16),
+                  sizeof(F16));
+    }
+  }
+  float* scaled = memory + groups * kTokenTile / 2;  // [n_rows, kTokenTile]
+  for (size_t g = 0; g < groups; ++g) {
+    const auto* group_scales = reinterpret_cast<const hwy::float16_t*>(scales + g * kTokenTile);
+    for (size_t t = 0; t < n; t += lanes) {
+      const FloatVec scale = LoadFloats(df, group_scales + t);
+      for (size_t r = 0; r < n_rows; ++r) {
+        // Scores have room for whole vectors behind the last token.
+        hn::StoreU(hn::Mul(scale, hn::LoadU(df, p + r * stride + t)), df,
+                   scaled + r * kTokenTile + t);
+      }
+    }
+    const size_t j = g * kScaleGroup;
+    const ValueRows<int8_t> group{codes + j, values.row_bytes, n};
+    WeightedTile(scaled, n_rows, kTokenTile, group, HWY_MIN(kScaleGroup, dim - j), dim, add,
+                 out + j);
+  }
+}
+
+// out[r, j] = Σ_t p[r, t] v[t, j] over at most kTokenTile tokens, beside what is there if `add`.
+HWY_INLINE void AddValues(const RowsView& values, size_t first, size_t n, const float* p,
+                          size_t n_rows, size_t stride, bool add, float* tile, float* out) {
   const size_t dim = values.head_dim;
   if (IsPlain(values)) {
     WithFloatType(values.type, values.values, [&](const auto* rows) HWY_ATTR {
-      WeightedTile(p, n_rows, stride, ValueRows{rows + run.first * dim, dim, run.count}, dim, false,
-                   out);
+      WeightedTile(p, n_rows, stride, ValueRows{rows + first * dim, dim, n}, dim, dim, add, out);
     });
-    return;
-  }
-  const size_t row = RoundUp(dim, 16);
-  for (size_t t = 0; t < run.count; t += kTokenTile) {
-    const size_t n = HWY_MIN(kTokenTile, run.count - t);
-    ExpandRows(values, run.first + t, n, scratch, row);
-    const float* rows = scratch;
-    WeightedTile(p + t, n_rows, stride, ValueRows{rows, row, n}, dim, t > 0, out);
+  } else if (values.masks == nullptr && values.type == DType::kQ8_0) {
+    AddCodeValues(values, first, n, p, n_rows, stride, add, tile, out);
+  } else {
+    const size_t row = RoundUp(dim, 16);
+    ExpandRows(values, first, n, tile, row);
+    const float* rows = tile;
+    WeightedTile(p, n_rows, stride, ValueRows{rows, row, n}, dim, dim, add, out);
   }
 }
 
-// Asks for rows [first, first + n) of a store at once. Without it decoding waited for memory a
-// third longer: hardware sees only some hundred bytes ahead in each array. Where rows differ in
-// length, the first one's is the guess; it costs nothing to be wrong.
-void PrefetchRows(const RowsView& rows, size_t first, size_t n) {
-  const std::byte* p = rows.offsets == nullptr
-                           ? rows.values + first * rows.row_bytes
-                           : rows.values + rows.offsets[first / SparseStore::kOffsetTokens];
-  for (size_t i = 0; i < n * rows.row_bytes; i += 64) hwy::Prefetch(p + i);
+// Inlined, as all that only asks for memory: g++ takes such a function for one without effects, and
+// drops calls of it.
+HWY_INLINE void Prefetch(const std::byte* from, size_t bytes) {
+  for (size_t i = 0; i < bytes; i += 64) hwy::Prefetch(from + i);
 }
 
-void AttendFewKernel(const QueryTile& queries, const TokenRun& run, float* scratch,
-                     const Partial& out) {
+// Asks for tokens [first, first + n) of a store at once, all arrays. Where rows differ in length,
+// what the first one tells is the guess; it costs nothing to be wrong.
+HWY_INLINE void PrefetchRows(const RowsView& rows, size_t first, size_t n) {
+  if (rows.offsets == nullptr) {
+    Prefetch(rows.values + first * rows.row_bytes, n * rows.row_bytes);
+  } else {
+    const uint32_t* offsets = rows.offsets + first / SparseStore::kOffsetTokens;
+    Prefetch(rows.values + offsets[0], n * rows.head_dim / 4);
+  }
+  if (rows.masks == nullptr) return;
+  const size_t mask_bytes = MaskBytes(rows.head_dim);
+  const auto plane = [&](const uint8_t* bits) {
+    Prefetch(reinterpret_cast<const std::byte*>(bits) + first * mask_bytes, n * mask_bytes);
+  };
+  plane(rows.masks);
+  if (rows.signs != nullptr) plane(rows.signs);
+  if (rows.scalars != nullptr) {
+    const size_t bytes = PackedRowBytes(rows.scalar_type, 1);
+    Prefetch(rows.scalars + first * bytes, n * bytes);
+  }
+}
+
+// Bytes of memory that are asked for at once, and how many times as many are under way. A burst
+// larger than what the processor keeps track of (some 40 lines) stalls it, single lines between the
+// work of many tokens get half the speed.
+constexpr size_t kBurstBytes = 3072;
+constexpr size_t kBurstsAhead = 2;
+
+// Tokens of a burst.
+size_t BurstTokens(const RowsView& rows) {
+  size_t bytes = rows.offsets == nullptr ? rows.row_bytes : rows.head_dim / 4;
+  if (rows.masks != nullptr) bytes += 2 * MaskBytes(rows.head_dim) + sizeof(F16);
+  const size_t tokens = kBurstBytes / HWY_MAX(bytes, size_t{1}) / 16 * 16;
+  return HWY_MIN(HWY_MAX(tokens, size_t{16}), kTokenTile);
+}
+
+// The memory of a run in the order of its use: keys, values, the keys of the next run, in chunks of
+// a burst each.
+struct RunMemory {
+  RunMemory(const TokenRun& run_in, const TokenRun* next_in)
+      : run(run_in),
+        next(next_in),
+        key_step(BurstTokens(run.keys)),
+        value_step(BurstTokens(run.values)),
+        key_chunks(CeilDiv(run.count, key_step)),
+        value_chunks(CeilDiv(run.count, value_step)) {}
+
+  HWY_INLINE void Ask(size_t chunk) const {
+    if (chunk < key_chunks) {
+      AskOf(run.keys, run, chunk * key_step, key_step);
+    } else if (chunk -= key_chunks; chunk < value_chunks) {
+      AskOf(run.values, run, chunk * value_step, value_step);
+    } else if (chunk -= value_chunks; next != nullptr && chunk * key_step < next->count) {
+      AskOf(next->keys, *next, chunk * key_step, key_step);
+    }
+  }
+  static HWY_INLINE void AskOf(const RowsView& rows, const TokenRun& run, size_t t, size_t n) {
+    PrefetchRows(rows, run.first + t, HWY_MIN(n, run.count - t));
+  }
+
+  const TokenRun& run;
+  const TokenRun* next;
+  size_t key_step, value_step;  // tokens
+  size_t key_chunks, value_chunks;
+};
+
+// Keys of all tokens, then their values.
+void AttendFewKernel(const QueryTile& queries, const TokenRun& run, const TokenRun* next,
+                     float* scratch, const Partial& out) {
+  const size_t n_rows = queries.n_rows;
   const size_t stride = kMaxFewTokens;
   float* scores = scratch;  // [n_rows, kMaxFewTokens]
-  float* rest = scratch + kFewQueryRows * stride;
-  PrefetchRows(run.keys, run.first, run.count);
-  PrefetchRows(run.values, run.first, run.count);
-  ScoreRowsKernel(run.keys, run.first, run.count, queries.q, queries.n_rows, scores, stride, rest);
-  for (size_t r = 0; r < queries.n_rows; ++r) {
+  float* memory = scratch + kFewQueryRows * stride;
+  float* tile = memory + FewQueryFloats(queries.head_dim);
+  const RunMemory ahead(run, next);
+  ScoreChunks(run.keys, run.first, run.count, ahead.key_step, queries.q, n_rows, scores, stride,
+              memory, [&](size_t chunk) HWY_ATTR { ahead.Ask(chunk + kBurstsAhead); });
+  for (size_t r = 0; r < n_rows; ++r) {
     const VisibleTokens seen = Visible(run, queries, r);
     float* row = scores + r * stride;
     float* begin = row + (seen.first - run.first);
@@ -199,7 +335,12 @@ void AttendFewKernel(const QueryTile& queries, const TokenRun& run, float* scrat
     std::fill(row, begin, 0.0f);
     std::fill(begin + n, row + run.count, 0.0f);
   }
-  WeightedValues(run, scores, queries.n_rows, stride, rest, out.values);
+  size_t chunk = ahead.key_chunks + kBurstsAhead;
+  for (size_t t = 0; t < run.count; t += ahead.value_step) {
+    const size_t n = HWY_MIN(ahead.value_step, run.count - t);
+    ahead.Ask(chunk++);
+    AddValues(run.values, run.first + t, n, scores + t, n_rows, stride, t > 0, tile, out.values);
+  }
 }
 
 }  // namespace spark::HWY_NAMESPACE
@@ -216,9 +357,9 @@ void ScoreRows(const RowsView& keys, size_t first, size_t count, const float* q,
   HWY_DYNAMIC_DISPATCH(ScoreRowsKernel)
   (keys, first, count, q, n_rows, scores, stride, reinterpret_cast<float*>(scratch));
 }
-void AttendFew(const QueryTile& queries, const TokenRun& run, std::byte* scratch,
-               const Partial& out) {
-  HWY_DYNAMIC_DISPATCH(AttendFewKernel)(queries, run, reinterpret_cast<float*>(scratch), out);
+void AttendFew(const QueryTile& queries, const TokenRun& run, const TokenRun* next,
+               std::byte* scratch, const Partial& out) {
+  HWY_DYNAMIC_DISPATCH(AttendFewKernel)(queries, run, next, reinterpret_cast<float*>(scratch), out);
 }
 
 }  // namespace spark

@@ -12,6 +12,10 @@ namespace {
 // share. Not a function of the number of threads: results must not depend on it.
 constexpr size_t kEnoughItems = 32;
 constexpr size_t kMaxManyTokens = 512;
+// Of few query rows a thread takes so many shares of all items, each of consecutive ones: memory is
+// fastest in long runs.
+constexpr size_t kSharesAThread = 4;
+constexpr size_t kWorthSharing = 128;  // rows of partial results
 
 size_t GatheredBytes(size_t head_dim) {
   return RoundUp(kMaxQueryRows * (head_dim * sizeof(float) + 2 * sizeof(uint32_t)), kAlignment);
@@ -71,7 +75,7 @@ VisibleTokens Visible(const TokenRun& run, const QueryTile& queries, size_t row)
 size_t AttentionScratchBytes(size_t head_dim) {
   const size_t padded = RoundUp(head_dim, 16);
   const size_t tile = kScratchRows * padded + 32;  // see ExpandRows()
-  const size_t few = kFewQueryRows * (kMaxFewTokens + padded) + tile;
+  const size_t few = kFewQueryRows * kMaxFewTokens + FewQueryFloats(head_dim) + tile;
   const size_t many = kMaxQueryRows * (3 * padded + kTokenTile + 5) + 2 * tile;
   return std::max(few, many) * sizeof(float);
 }
@@ -158,7 +162,9 @@ void Attention::RunItem(const Item& item, const float* q, size_t n, size_t n_hea
   const Partial partial{&max_[item.place], &sum_[item.place], &values_[item.place * dim]};
   std::byte* scratch = memory.data() + GatheredBytes(dim);
   if (n * group <= kFewQueryRows) {
-    AttendFew(queries, runs_[item.first_run], scratch, partial);
+    const bool last = item.first_run + 1 == runs_.size();
+    const TokenRun* run = &runs_[item.first_run];
+    AttendFew(queries, *run, last ? nullptr : run + 1, scratch, partial);
   } else {
     AttendMany(queries, {&runs_[item.first_run], item.n_runs}, scratch, partial);
   }
@@ -191,14 +197,23 @@ void Attention::Attend(const float* q, size_t n, size_t n_heads, const LayerCach
   const size_t group = n_heads / layer.heads().size();
   const size_t dim = layer.head_dim();
   Plan(n, group, layer);
-  // Last items first: with a causal tail they are the longest.
-  team_.For(items_.size(), [&](size_t i, size_t thread) {
-    RunItem(items_[items_.size() - 1 - i], q, n, n_heads, layer, scale, thread);
-  });
+  const auto run = [&](size_t item, size_t thread) {
+    RunItem(items_[item], q, n, n_heads, layer, scale, thread);
+  };
   const auto fold = [&](size_t t, size_t) { FoldTile(tiles_[t], n_heads, group, dim, out); };
-  if (n * group > kFewQueryRows) {
+  const size_t n_items = items_.size();
+  if (n * group <= kFewQueryRows) {
+    const size_t share = CeilDiv(n_items, kSharesAThread * team_.size());
+    team_.For(CeilDiv(n_items, share), [&](size_t i, size_t thread) {
+      for (size_t k = i * share; k < std::min((i + 1) * share, n_items); ++k) run(k, thread);
+    });
+  } else {
+    // Last items first: with a causal tail they are the longest.
+    team_.For(n_items, [&](size_t i, size_t thread) { run(n_items - 1 - i, thread); });
+  }
+  if (max_.size() > kWorthSharing) {
     team_.For(tiles_.size(), fold);
-  } else {  // too little to share
+  } else {
     for (size_t t = 0; t < tiles_.size(); ++t) fold(t, 0);
   }
 }

@@ -9,6 +9,7 @@
 #include <span>
 
 #include "backend/backend.h"
+#include "backend/cpu/tiles.h"
 #include "base/dtype.h"
 #include "kv/kv_cache.h"
 
@@ -85,7 +86,12 @@ inline constexpr size_t kTokenTile = 64;     // tokens that are expanded at a ti
 inline constexpr size_t kExpandedAhead = 8;  // tokens whose kept values are unpacked at a time
 // Room for a tile and for working memory.
 inline constexpr size_t kScratchRows = kTokenTile + kExpandedAhead;
-inline constexpr size_t kMaxFewTokens = 256;  // of a run given to AttendFew()
+inline constexpr size_t kMaxFewTokens = 512;  // of a run given to AttendFew()
+
+// Floats of memory for what AttendFew() makes of its queries before it meets the keys.
+constexpr size_t FewQueryFloats(size_t head_dim) {
+  return (kFewQueryRows + 1) * RoundUp(head_dim, 64) + 3 * kFewQueryRows;
+}
 
 // Bytes of scratch memory, 64-byte aligned, that each of the kernels below may use.
 size_t AttentionScratchBytes(size_t head_dim);
@@ -95,9 +101,10 @@ size_t AttentionScratchBytes(size_t head_dim);
 void ScoreRows(const RowsView& keys, size_t first, size_t count, const float* q, size_t n_rows,
                float* scores, size_t stride, std::byte* scratch);
 
-// Vectors along channels; at most kFewQueryRows rows and kMaxFewTokens tokens.
-void AttendFew(const QueryTile& queries, const TokenRun& run, std::byte* scratch,
-               const Partial& out);
+// Vectors along channels; at most kFewQueryRows rows and kMaxFewTokens tokens. `next`, unless null,
+// is the run that the thread takes after this one.
+void AttendFew(const QueryTile& queries, const TokenRun& run, const TokenRun* next,
+               std::byte* scratch, const Partial& out);
 
 // Vectors along query rows; any number of tokens, expanded kTokenTile at a time.
 void AttendMany(const QueryTile& queries, std::span<const TokenRun> runs, std::byte* scratch,

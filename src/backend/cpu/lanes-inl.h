@@ -39,6 +39,12 @@ template <class DF>
 HWY_INLINE hn::Vec<DF> LoadFloats(DF df, const float* p) {
   return hn::LoadU(df, p);
 }
+template <class DF>
+HWY_INLINE hn::Vec<DF> LoadFloats(DF df, const int8_t* p) {
+  const hn::Rebind<int8_t, DF> d8;
+  const hn::Rebind<int32_t, DF> di;
+  return hn::ConvertTo(df, hn::PromoteTo(di, hn::LoadU(d8, p)));
+}
 template <class DF, class Half>
 HWY_INLINE hn::Vec<DF> LoadFloats(DF df, const Half* p) {
   const hn::Rebind<Half, DF> dh;
