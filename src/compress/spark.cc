@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/ranking.h"
+#include "compress/keep_largest.h"
 #include "compress/value_pruning.h"
 
 namespace spark {
@@ -110,12 +111,24 @@ KeyStore SparkStage::PackKeys(const HeadContext& head, size_t first, size_t coun
   std::vector<float> scalars(count);
   std::vector<uint64_t> ranked(dim);
   std::vector<float> contributions;
+  const bool same_number = budget.rule == BudgetRule::kRatio && dim <= kMostNumbers &&
+                           options_.recovery != Recovery::kSampled;
+  const size_t n_kept = same_number ? KeptChannels(budget.ratio, dim) : 0;
+  std::vector<float> row(dim);
   for (size_t t = 0; t < count; ++t) {
+    uint8_t* mask = masks.data() + t * MaskBytes(dim);
+    if (same_number) {
+      const float* key = keys + t * dim;
+      for (size_t j = 0; j < dim; ++j) row[j] = key[j] * key[j] * weights[j];
+      const float pruned = KeepLargestOf(row.data(), dim, n_kept, mask);
+      scalars[t] = std::sqrt(pruned / static_cast<float>(dim - n_kept));
+      continue;
+    }
     RankChannels(keys + t * dim, weights, ranked);
     if (options_.recovery == Recovery::kSampled) {
       for (const uint64_t key : ranked) contributions.push_back(RankedValue(key));
     }
-    scalars[t] = SelectChannels(ranked, budget, masks.data() + t * MaskBytes(dim));
+    scalars[t] = SelectChannels(ranked, budget, mask);
   }
   const SampledInput samples{.options = options_.samples,
                              .layer = head.layer,

@@ -1,6 +1,7 @@
 #include "kv/sparse_store.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -73,14 +74,20 @@ void SparseStore::PackToken(const SparseInput& input, size_t t, std::span<float>
   const float* x = input.rows + t * input.stride;
   const uint8_t* mask = Mask(t);
   size_t rank = 0;
-  for (size_t j = 0; j < head_dim_; ++j) {
-    if (MaskBit(mask, j)) row[rank++] = x[j];
+  for (size_t b = 0; b < MaskBytes(head_dim_); ++b) {
+    for (unsigned bits = mask[b]; bits != 0; bits &= bits - 1) {
+      row[rank++] = x[8 * b + static_cast<size_t>(std::countr_zero(bits))];
+    }
   }
   PackRow(value_type_, row.data(), rank, values_.data() + (Row(t) - values()));
   if (!signed_fill()) return;
   auto* signs = reinterpret_cast<uint8_t*>(signs_.data()) + t * MaskBytes(head_dim_);
-  for (size_t j = 0; j < head_dim_; ++j) {
-    if (x[j] > 0) SetMaskBit(signs, j);
+  for (size_t j = 0; j < head_dim_; j += 8) {
+    unsigned bits = 0;
+    for (size_t i = 0; i < std::min<size_t>(8, head_dim_ - j); ++i) {
+      bits |= static_cast<unsigned>(x[j + i] > 0) << i;
+    }
+    signs[j / 8] = static_cast<uint8_t>(bits);
   }
 }
 

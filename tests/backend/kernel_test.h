@@ -62,6 +62,7 @@ class Misaligned {
   }
   explicit Misaligned(size_t n) : Misaligned(std::vector<float>(n)) {}
   float* data() { return start_; }
+  const float* data() const { return start_; }
 
  private:
   std::vector<float> memory_;

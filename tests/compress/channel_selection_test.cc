@@ -5,7 +5,10 @@
 #include <cmath>
 
 #include "base/ranking.h"
+#include "compress/keep_largest.h"
 #include "compress/spark.h"
+#include "kv/channel_mask.h"
+#include "tests/backend/kernel_test.h"
 #include "tests/support/oracle.h"
 
 namespace spark {
@@ -37,6 +40,35 @@ size_t Kept(const ChannelBudget& budget, const std::vector<float>& contributions
   std::vector<uint64_t> ranked;
   for (size_t j = 0; j < contributions.size(); ++j) ranked.push_back(RankKey(contributions[j], j));
   return budget.Kept(ranked);
+}
+
+// Few different values, so that many are equal; zeros; none but one kept, or all but one.
+TEST_CASE("the choice in vectors is that of the sorted ranking", "[spark]") {
+  ForEachSimdTarget([&](const std::string&) {
+    Random random(31);
+    for (const size_t dim : {1, 2, 7, 8, 9, 15, 16, 17, 33, 64, 80, 128, 256, 1024}) {
+      for (size_t round = 0; round < 40; ++round) {
+        const uint32_t values = round % 4 == 0 ? 1 : round % 4 == 1 ? 5 : 1000000;
+        std::vector<float> x(dim);
+        for (float& v : x) v = static_cast<float>(random.Below(values)) * 1e-3f;
+        const size_t n_kept = round == 1 ? dim : 1 + random.Below(static_cast<uint32_t>(dim));
+        std::vector<uint64_t> ranked;
+        for (size_t j = 0; j < dim; ++j) ranked.push_back(RankKey(x[j], j));
+        std::vector<uint8_t> expected(MaskBytes(dim)), mask(MaskBytes(dim) + 1, 0xAA);
+        KeepLargest(ranked, n_kept, expected.data());
+        double rest = 0;
+        for (size_t i = n_kept; i < dim; ++i) rest += RankedValue(ranked[i]);
+
+        INFO("dim " << dim << " kept " << n_kept << " values " << values);
+        const Misaligned in(x);
+        const float sum = KeepLargestOf(in.data(), dim, n_kept, mask.data());
+        CHECK(mask.back() == 0xAA);
+        mask.pop_back();
+        CHECK(mask == expected);
+        CHECK(std::abs(sum - rest) <= 1e-5 * rest + 1e-6 * static_cast<double>(values));
+      }
+    }
+  });
 }
 
 TEST_CASE("spark-group keeps and recovers what the authors' code does", "[oracle][spark]") {
