@@ -13,22 +13,22 @@ namespace {
 constexpr double kScoreTolerance = 2e-6;
 constexpr double kAttentionTolerance = 1e-5;
 
-// Sparse keys of codes meet queries of 16 bits (sparse_dots-inl.h): each of D products is off by up
+// Sparse keys meet queries of 16 bits (sparse_dots-inl.h): each of D products is off by up
 // to 2^-16 of the largest query element times the key, at random. With D = 256 and normal queries,
 // whose largest is about 4, that is sqrt(256) * 4 / 65536 / sqrt(3) = 6e-4 of a key element's
 // size, beside scores of sqrt(256) = 16 such sizes: 4e-5, and a largest score of few tokens may be
 // half of what is usual. In attention the error is that of a score up to 10.
-constexpr double kCodeScoreTolerance = 1e-4;
-constexpr double kCodeAttentionTolerance = 4e-4;
+constexpr double kRoundedScoreTolerance = 1e-4;
+constexpr double kRoundedAttentionTolerance = 4e-4;
 
-bool HasCodes(const KeyStore& keys) {
+bool HasRoundedQueries(const KeyStore& keys) {
   const auto* sparse = std::get_if<SparseStore>(&keys);
-  return sparse != nullptr && IsQuantized(sparse->value_type());
+  return sparse != nullptr && sparse->value_type() != DType::kF32;
 }
-bool HasCodes(const LayerCache& layer) {
+bool HasRoundedQueries(const LayerCache& layer) {
   for (const HeadCache& head : layer.heads()) {
     for (const SegmentPtr& segment : head.context) {
-      if (HasCodes(segment->keys)) return true;
+      if (HasRoundedQueries(segment->keys)) return true;
     }
   }
   return false;
@@ -43,7 +43,8 @@ void CheckScores(Backend& cpu, const KeyStore& keys, size_t dim, size_t group, R
   CHECK(out.back() == 12345.0f);
   out.pop_back();
   INFO("D " << dim << " group " << group << " tokens " << Size(keys));
-  CHECK(RelativeError(out, expected) < (HasCodes(keys) ? kCodeScoreTolerance : kScoreTolerance));
+  CHECK(RelativeError(out, expected) <
+        (HasRoundedQueries(keys) ? kRoundedScoreTolerance : kScoreTolerance));
 }
 
 std::vector<size_t> HeadDims(bool slow) {
@@ -141,7 +142,8 @@ void CheckAttend(Backend& cpu, const LayerCache& layer, size_t n, size_t group, 
   cpu.Attend(in.data(), n, n_heads, layer, {scale}, out.data());
   MakeReferenceBackend()->Attend(q.data(), n, n_heads, layer, {scale}, expected.data());
   INFO("D " << layer.head_dim() << " group " << group << " queries " << n);
-  const double tolerance = HasCodes(layer) ? kCodeAttentionTolerance : kAttentionTolerance;
+  const double tolerance =
+      HasRoundedQueries(layer) ? kRoundedAttentionTolerance : kAttentionTolerance;
   CHECK(RelativeError({out.data(), q.size()}, expected) < tolerance);
 }
 

@@ -1,5 +1,6 @@
-// Scores of sparse keys whose kept values are 8- or 4-bit codes, by integer products: AVX-512 with
-// byte expansion (VBMI2) and 16-bit dot products (VNNI). Other targets and stores expand keys to
+// Scores of sparse keys straight from their packed form, on AVX-512 with the expansion of bytes and
+// words (VBMI2) and 16-bit dot products (VNNI): kept codes of q8_0 and q4_0 and all signs meet the
+// query in integers, kept f16 and bf16 values in floats. Other targets and stores expand keys to
 // floats (expand_rows-inl.h).
 #if defined(SPARK_BACKEND_CPU_SPARSE_DOTS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef SPARK_BACKEND_CPU_SPARSE_DOTS_INL_H_
@@ -13,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "backend/cpu/attention_kernels.h"
 #include "backend/cpu/expand_rows-inl.h"
@@ -29,25 +31,34 @@ namespace hn = hwy::HWY_NAMESPACE;
 // Query rows for SparseDots(), spark.md §3 with k = kept codes c times the row's scale a, elsewhere
 // ±s fill:
 //   q·k = a Σ_kept c q  +  s Σ_pruned ±(q fill)  +  q·centre
-// q and q·fill are rounded to 16 bits of their largest element in the row, so a score is right to
-// 2^-16 of the sum of its terms' sizes; everything else in the sums is exact.
+// What meets integers, q·fill and beside codes q, is rounded to 16 bits of the largest element in
+// the row, so a score is right to 2^-16 of the sum of its terms' sizes; everything else in the
+// integer sums is exact. Floats have the scale a = 1.
 struct SparseQuery {
-  int16_t* q;          // [n_rows, D]
-  int16_t* filled;     // [n_rows, D] q · fill
-  float* q_step;       // [n_rows] what 1 in `q` stands for
-  float* filled_step;  // [n_rows]
-  float* centre;       // [n_rows] q · centre
+  const float* floats;  // [n_rows, D] q
+  int16_t* q;           // [n_rows, D] for codes
+  int16_t* filled;      // [n_rows, D] q · fill
+  float* q_step;        // [n_rows] what 1 in `q` stands for; 1 beside floats
+  float* filled_step;   // [n_rows]
+  float* centre;        // [n_rows] q · centre
 };
 
 #if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3_DL
 
 inline bool HasSparseDots(const RowsView& keys) {
-  const bool codes = keys.type == DType::kQ8_0 || keys.type == DType::kQ4_0;
-  // One scale a token: `width` is the number of kept channels where all tokens have as many.
-  return keys.masks != nullptr && codes && keys.sampled == nullptr && keys.head_dim % 64 == 0 &&
-         keys.offsets == nullptr && keys.width <= kScaleGroup &&
-         (keys.type == DType::kQ8_0 || keys.head_dim == 64) &&
-         (keys.scalars == nullptr || keys.signs != nullptr);
+  if (keys.masks == nullptr || keys.sampled != nullptr || keys.offsets != nullptr) return false;
+  if (keys.head_dim % 64 != 0 || (keys.scalars != nullptr && keys.signs == nullptr)) return false;
+  switch (keys.type) {
+    case DType::kF16:
+    case DType::kBF16:
+      return true;
+    case DType::kQ8_0:  // `width` channels with one scale
+      return keys.width <= kScaleGroup;
+    case DType::kQ4_0:  // the next 64 channels' codes may begin in the middle of a byte
+      return keys.width <= kScaleGroup && keys.head_dim == 64;
+    default:
+      return false;
+  }
 }
 
 // round(x / step), step = max|x| / 32767; returns step.
@@ -71,6 +82,7 @@ inline SparseQuery MakeSparseQuery(const RowsView& keys, const float* q, size_t 
                                    float* memory) {
   const size_t dim = keys.head_dim;
   SparseQuery query;
+  query.floats = q;
   query.q = reinterpret_cast<int16_t*>(memory);
   query.filled = query.q + kFewQueryRows * dim;
   query.q_step = memory + kFewQueryRows * dim;
@@ -80,7 +92,7 @@ inline SparseQuery MakeSparseQuery(const RowsView& keys, const float* q, size_t 
   std::fill_n(filled, dim, 0.0f);
   for (size_t r = 0; r < n_rows; ++r) {
     const float* row = q + r * dim;
-    query.q_step[r] = RoundTo16(row, dim, query.q + r * dim);
+    query.q_step[r] = IsQuantized(keys.type) ? RoundTo16(row, dim, query.q + r * dim) : 1.0f;
     if (keys.scalars != nullptr) {
       for (size_t j = 0; j < dim; ++j) filled[j] = row[j] * keys.fill[j];
     }
@@ -112,51 +124,105 @@ HWY_INLINE hn::Vec<Code8> CodesAt(const std::byte* codes) {
   }
 }
 
-// 64 channels of a token: kept codes or 0, and ±1 where pruned, else 0.
-struct TokenLanes {
-  hn::Vec<Code16> kept0, kept1, sign0, sign1;
+template <DType kType>
+inline constexpr bool kIsCode = kType == DType::kQ8_0 || kType == DType::kQ4_0;
+
+// A token's packed row: the scale of codes, and where the values of the next channels are.
+template <DType kType>
+struct KeptRow {
+  explicit KeptRow(const std::byte* row) : values(row) {
+    if constexpr (kIsCode<kType>) {
+      scale = HalfAt(row);
+      values += sizeof(F16);
+    }
+  }
+  float scale = 1;
+  const std::byte* values;
 };
 
-// A token's packed row: its scale, and where the codes of the next channels are.
-struct CodeRow {
-  explicit CodeRow(const std::byte* row) : scale(HalfAt(row)), codes(row + sizeof(F16)) {}
-  float scale;
-  const std::byte* codes;
+// Kept channels of 64, as codes or as floats, the others 0.
+struct CodeLanes {
+  hn::Vec<Code16> v0, v1;
+};
+struct RealLanes {
+  FloatVec v0, v1, v2, v3;
 };
 
-// The next 64 channels of a row.
-template <DType kType, bool kSigned>
-HWY_INLINE TokenLanes NextLanes(CodeRow& row, const uint8_t* mask, const uint8_t* sign) {
-  const Code8 d8;
+template <DType kType>
+HWY_INLINE CodeLanes NextKept(KeptRow<kType>& row, const uint8_t* mask) requires(kIsCode<kType>) {
   const Code16 d16;
-  TokenLanes lanes;
-  const auto kept = hn::Expand(CodesAt<kType>(row.codes), hn::LoadMaskBits(d8, mask));
-  lanes.kept0 = hn::PromoteTo(d16, hn::LowerHalf(kept));
-  lanes.kept1 = hn::PromoteTo(d16, hn::UpperHalf(hn::Half<Code8>(), kept));
-  if constexpr (kSigned) {
+  const auto kept = hn::Expand(CodesAt<kType>(row.values), hn::LoadMaskBits(Code8(), mask));
+  if constexpr (kType == DType::kQ8_0) {
+    uint64_t bits;
+    std::memcpy(&bits, mask, sizeof(bits));
+    row.values += __builtin_popcountll(bits);
+  }
+  return {hn::PromoteTo(d16, hn::LowerHalf(kept)),
+          hn::PromoteTo(d16, hn::UpperHalf(hn::Half<Code8>(), kept))};
+}
+
+template <DType kType>
+HWY_INLINE RealLanes NextKept(KeptRow<kType>& row, const uint8_t* mask) requires(!kIsCode<kType>) {
+  using Half = std::conditional_t<kType == DType::kF16, hwy::float16_t, hwy::bfloat16_t>;
+  const hn::FixedTag<uint16_t, 32> d;
+  const hn::Rebind<Half, FloatTag> dh;
+  const hn::Half<decltype(d)> d_half;
+  const FloatTag df;
+  RealLanes lanes;
+  const auto next = [&](size_t at, FloatVec& low, FloatVec& high) HWY_ATTR {
+    const auto all = hn::LoadU(d, reinterpret_cast<const uint16_t*>(row.values));
+    const auto kept = hn::Expand(all, hn::LoadMaskBits(d, mask + at));
+    low = hn::PromoteTo(df, hn::BitCast(dh, hn::LowerHalf(kept)));
+    high = hn::PromoteTo(df, hn::BitCast(dh, hn::UpperHalf(d_half, kept)));
+    uint32_t bits;
+    std::memcpy(&bits, mask + at, sizeof(bits));
+    row.values += 2 * __builtin_popcount(bits);
+  };
+  next(0, lanes.v0, lanes.v1);
+  next(4, lanes.v2, lanes.v3);
+  return lanes;
+}
+
+// ±1 for pruned channels of 64, the others 0.
+template <bool kSigned>
+HWY_INLINE CodeLanes SignsOf([[maybe_unused]] const uint8_t* mask,
+                             [[maybe_unused]] const uint8_t* sign) {
+  const Code16 d16;
+  if constexpr (!kSigned) {
+    return {hn::Zero(d16), hn::Zero(d16)};
+  } else {
     const auto one = hn::Set(d16, int16_t{1});
     const auto minus = hn::Set(d16, int16_t{-1});
     const auto half = [&](size_t at) HWY_ATTR {
       const auto signs = hn::IfThenElse(hn::LoadMaskBits(d16, sign + at), one, minus);
       return hn::IfThenZeroElse(hn::LoadMaskBits(d16, mask + at), signs);
     };
-    lanes.sign0 = half(0);
-    lanes.sign1 = half(4);
+    return {half(0), half(4)};
   }
-  if constexpr (kType == DType::kQ8_0) {  // q4_0 has no more than these, see HasSparseDots()
-    uint64_t bits;
-    std::memcpy(&bits, mask, sizeof(bits));
-    row.codes += __builtin_popcountll(bits);
-  }
-  return lanes;
 }
 
-HWY_INLINE hn::Vec<Sum32> Dot64(hn::Vec<Code16> a0, hn::Vec<Code16> a1, const int16_t* b) {
+// Sums in 16 lanes.
+HWY_INLINE FloatVec Dot64(const CodeLanes& a, const int16_t* b) {
   const Code16 d16;
   const Sum32 d32;
   auto unused = hn::Zero(d32);
-  const auto sum = hn::WidenMulPairwiseAdd(d32, a0, hn::LoadU(d16, b));
-  return hn::ReorderWidenMulAccumulate(d32, a1, hn::LoadU(d16, b + 32), sum, unused);
+  const auto sum = hn::WidenMulPairwiseAdd(d32, a.v0, hn::LoadU(d16, b));
+  return hn::ConvertTo(
+      FloatTag(), hn::ReorderWidenMulAccumulate(d32, a.v1, hn::LoadU(d16, b + 32), sum, unused));
+}
+
+HWY_INLINE FloatVec KeptDot(const CodeLanes& kept, float scale, const SparseQuery& query,
+                            size_t at) {
+  return hn::Mul(Dot64(kept, query.q + at), hn::Set(FloatTag(), scale));
+}
+HWY_INLINE FloatVec KeptDot(const RealLanes& kept, float, const SparseQuery& query, size_t at) {
+  const FloatTag df;
+  const float* q = query.floats + at;
+  const FloatVec sum0 =
+      hn::MulAdd(kept.v1, hn::LoadU(df, q + 16), hn::Mul(kept.v0, hn::LoadU(df, q)));
+  const FloatVec sum1 =
+      hn::MulAdd(kept.v3, hn::LoadU(df, q + 48), hn::Mul(kept.v2, hn::LoadU(df, q + 32)));
+  return hn::Add(sum0, sum1);
 }
 
 // Scores of n <= kTokenTile tokens from `first` on.
@@ -186,30 +252,31 @@ HWY_NOINLINE void SparseDotsOf(const RowsView& keys, size_t first, size_t n,
     const size_t t1 = t + HWY_MIN(size_t{1}, valid - 1);
     const size_t t2 = t + HWY_MIN(size_t{2}, valid - 1);
     const size_t t3 = t + HWY_MIN(size_t{3}, valid - 1);
-    CodeRow row0(rows + t * keys.row_bytes), row1(rows + t1 * keys.row_bytes);
-    CodeRow row2(rows + t2 * keys.row_bytes), row3(rows + t3 * keys.row_bytes);
+    const auto row_at = [&](size_t token)
+                            HWY_ATTR { return KeptRow<kType>(rows + token * keys.row_bytes); };
+    KeptRow<kType> row0 = row_at(t), row1 = row_at(t1), row2 = row_at(t2), row3 = row_at(t3);
     for (size_t j = 0; j < dim; j += 64) {
-      const auto next = [&](CodeRow& row, size_t token) HWY_ATTR {
-        const size_t place = token * mask_bytes + j / 8;
-        return NextLanes<kType, kSigned>(row, masks + place, signs + (kSigned ? place : 0));
+      const auto place = [&](size_t token) { return token * mask_bytes + j / 8; };
+      const auto signs_at = [&](size_t token) HWY_ATTR {
+        return SignsOf<kSigned>(masks + place(token), signs + (kSigned ? place(token) : 0));
       };
-      const TokenLanes x0 = next(row0, t), x1 = next(row1, t1);
-      const TokenLanes x2 = next(row2, t2), x3 = next(row3, t3);
+      const auto x0 = NextKept(row0, masks + place(t)), x1 = NextKept(row1, masks + place(t1));
+      const auto x2 = NextKept(row2, masks + place(t2)), x3 = NextKept(row3, masks + place(t3));
+      const CodeLanes s0 = signs_at(t), s1 = signs_at(t1), s2 = signs_at(t2), s3 = signs_at(t3);
       for (size_t r = 0; r < n_rows; ++r) {
-        const int16_t* q = query.q + r * dim + j;
-        const int16_t* filled = query.filled + r * dim + j;
+        const size_t at = r * dim + j;
         const float* share = shares + r * kTokenTile + t;
-        const auto product = [&](const TokenLanes& x, float scale, size_t i) HWY_ATTR {
-          const auto k = hn::ConvertTo(df, Dot64(x.kept0, x.kept1, q));
-          const FloatVec f = hn::Mul(k, hn::Set(df, scale));
+        const auto product = [&](const auto& kept, const CodeLanes& sign, float scale,
+                                 size_t i) HWY_ATTR {
+          const FloatVec f = KeptDot(kept, scale, query, at);
           if constexpr (!kSigned) return f;
-          const auto s = hn::ConvertTo(df, Dot64(x.sign0, x.sign1, filled));
-          return hn::MulAdd(s, hn::Set(df, share[i]), f);
+          return hn::MulAdd(Dot64(sign, query.filled + at), hn::Set(df, share[i]), f);
         };
         float* out = scores + r * stride + t;
         float dots[4];
-        Sum4(df, product(x0, row0.scale, 0), product(x1, row1.scale, 1), product(x2, row2.scale, 2),
-             product(x3, row3.scale, 3), valid == 4 && j == 0 ? out : dots);
+        Sum4(df, product(x0, s0, row0.scale, 0), product(x1, s1, row1.scale, 1),
+             product(x2, s2, row2.scale, 2), product(x3, s3, row3.scale, 3),
+             valid == 4 && j == 0 ? out : dots);
         if (valid == 4 && j == 0) continue;
         for (size_t i = 0; i < valid; ++i) out[i] = (j > 0 ? out[i] : 0.0f) + dots[i];
       }
@@ -226,15 +293,27 @@ HWY_NOINLINE void SparseDotsOf(const RowsView& keys, size_t first, size_t n,
   }
 }
 
+template <DType kType>
+void SparseDotsOfType(const RowsView& keys, size_t first, size_t n, const SparseQuery& query,
+                      size_t n_rows, float* scores, size_t stride) {
+  if (keys.scalars != nullptr) {
+    SparseDotsOf<kType, true>(keys, first, n, query, n_rows, scores, stride);
+  } else {
+    SparseDotsOf<kType, false>(keys, first, n, query, n_rows, scores, stride);
+  }
+}
+
 inline void SparseDots(const RowsView& keys, size_t first, size_t n, const SparseQuery& query,
                        size_t n_rows, float* scores, size_t stride) {
-  const bool plus = keys.scalars != nullptr;
-  if (keys.type == DType::kQ8_0) {
-    plus ? SparseDotsOf<DType::kQ8_0, true>(keys, first, n, query, n_rows, scores, stride)
-         : SparseDotsOf<DType::kQ8_0, false>(keys, first, n, query, n_rows, scores, stride);
-  } else {
-    plus ? SparseDotsOf<DType::kQ4_0, true>(keys, first, n, query, n_rows, scores, stride)
-         : SparseDotsOf<DType::kQ4_0, false>(keys, first, n, query, n_rows, scores, stride);
+  switch (keys.type) {
+    case DType::kF16:
+      return SparseDotsOfType<DType::kF16>(keys, first, n, query, n_rows, scores, stride);
+    case DType::kBF16:
+      return SparseDotsOfType<DType::kBF16>(keys, first, n, query, n_rows, scores, stride);
+    case DType::kQ8_0:
+      return SparseDotsOfType<DType::kQ8_0>(keys, first, n, query, n_rows, scores, stride);
+    default:  // HasSparseDots() allows no others
+      return SparseDotsOfType<DType::kQ4_0>(keys, first, n, query, n_rows, scores, stride);
   }
 }
 
