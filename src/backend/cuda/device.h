@@ -7,8 +7,10 @@
 #ifndef SPARK_BACKEND_CUDA_DEVICE_H_
 #define SPARK_BACKEND_CUDA_DEVICE_H_
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #ifdef SPARK_SIMT
 

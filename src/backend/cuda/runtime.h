@@ -32,7 +32,7 @@ void UseDevice(int device);
 struct MemoryInfo {
   size_t free = 0, total = 0;
 };
-MemoryInfo DeviceMemory();
+MemoryInfo DeviceMemoryInfo();
 
 // Throws Error "out of GPU memory: WHAT needs 1.2 GiB, 0.3 GiB are free". 0 bytes: null.
 void* DeviceMalloc(size_t bytes, std::string_view what);
