@@ -1,6 +1,6 @@
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <string>
+#include <type_traits>
 
 #include "backend/cuda/attention.cu.h"
 #include "backend/cuda/attention.h"
@@ -19,8 +19,8 @@ using Words = std::integral_constant<int, kWords>;
 template <class Body>
 void WithWords(size_t head_dim, const Body& body) {
   if (head_dim > 256) {
-    throw Error(
-        fmt::format("the CUDA backend takes heads of up to 256 channels, not {}", head_dim));
+    throw Error("the CUDA backend takes heads of up to 256 channels, not " +
+                std::to_string(head_dim));
   }
   if (head_dim <= 64) return body(Words<2>());
   if (head_dim <= 128) return body(Words<4>());

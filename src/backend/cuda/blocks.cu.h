@@ -128,9 +128,10 @@ constexpr uint32_t IQ4Word(int first) {
   }
   return word;
 }
+inline constexpr uint32_t kIQ4From0 = IQ4Word(0), kIQ4From4 = IQ4Word(4), kIQ4From8 = IQ4Word(8),
+                          kIQ4From12 = IQ4Word(12);
 __device__ __forceinline__ float IQ4Value(uint32_t q) {
-  constexpr uint32_t k0 = IQ4Word(0), k4 = IQ4Word(4), k8 = IQ4Word(8), k12 = IQ4Word(12);
-  const uint32_t word = q < 8 ? (q < 4 ? k0 : k4) : (q < 12 ? k8 : k12);
+  const uint32_t word = q < 8 ? (q < 4 ? kIQ4From0 : kIQ4From4) : (q < 12 ? kIQ4From8 : kIQ4From12);
   return static_cast<float>(static_cast<int8_t>((word >> (8 * (q & 3))) & 255));
 }
 __device__ __forceinline__ void ReadIQ4(float d, const uint8_t* quanta, int shift, float* out) {

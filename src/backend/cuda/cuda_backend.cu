@@ -1,5 +1,3 @@
-#include <fmt/format.h>
-
 #include <array>
 
 #include "backend/cuda/attention.h"
@@ -23,7 +21,7 @@ DeviceInfo Use(int device) {
   if (device < 0 || device >= count) {
     throw Error("there is no such GPU", {.field = "--device",
                                          .found = std::to_string(device),
-                                         .allowed = fmt::format("0 to {}", count - 1)});
+                                         .allowed = "0 to " + std::to_string(count - 1)});
   }
   UseDevice(device);
   return Describe(device);
@@ -36,7 +34,6 @@ class CudaBackend : public Backend {
         staging_(stream_.get()),
         matmul_(options.device, stream_.get(), staging_, options.compute_f32),
         attention_(stream_.get(), staging_, info_.multiprocessors) {}
-  ~CudaBackend() override { Synchronize(stream_.get()); }
 
   std::string_view name() const override { return "cuda"; }
 

@@ -55,9 +55,13 @@ __device__ __forceinline__ uint16_t FloatToHalf(float x) {
 template <class... Parameters, class... Arguments>
 void Launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t dynamic_shared_bytes,
             Stream stream, Arguments&&... arguments) {
-  kernel<<<grid, block, dynamic_shared_bytes, reinterpret_cast<cudaStream_t>(stream)> > >(
-      static_cast<Parameters>(arguments)...);
-  CheckLaunch();
+  cudaLaunchConfig_t config = {};
+  config.gridDim = grid;
+  config.blockDim = block;
+  config.dynamicSmemBytes = dynamic_shared_bytes;
+  config.stream = reinterpret_cast<cudaStream_t>(stream);
+  static_cast<void>(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...));
+  CheckLaunch();  // which knows the error
 }
 
 #endif  // SPARK_SIMT

@@ -1,7 +1,6 @@
 // The runtime of runtime.h by CUDA and cuBLAS.
 #include <cublas_v2.h>
 #include <cuda_runtime.h>
-#include <fmt/format.h>
 
 #include "backend/cuda/runtime.h"
 #include "spark/error.h"
@@ -11,20 +10,21 @@ namespace {
 
 void Check(cudaError_t status, std::string_view what) {
   if (status == cudaSuccess) return;
-  throw Error(fmt::format("CUDA: {}: {}", what, cudaGetErrorString(status)));
+  throw Error("CUDA: " + std::string(what) + ": " + cudaGetErrorString(status));
 }
 
 void Check(cublasStatus_t status, std::string_view what) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
-  throw Error(fmt::format("cuBLAS: {}: {}", what, cublasGetStatusString(status)));
+  throw Error("cuBLAS: " + std::string(what) + ": " + cublasGetStatusString(status));
 }
 
 cudaStream_t Of(Stream stream) { return reinterpret_cast<cudaStream_t>(stream); }
 cudaEvent_t Of(Event event) { return reinterpret_cast<cudaEvent_t>(event); }
 cublasHandle_t Of(Gemm gemm) { return reinterpret_cast<cublasHandle_t>(gemm); }
 
+// fmt's headers are not for nvcc. Rounded up.
 std::string Mebibytes(size_t bytes) {
-  return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1 << 20));
+  return std::to_string((bytes + (size_t{1} << 20) - 1) >> 20) + " MiB";
 }
 
 }  // namespace
@@ -61,8 +61,8 @@ void* DeviceMalloc(size_t bytes, std::string_view what) {
   const cudaError_t status = cudaMalloc(&memory, bytes);
   if (status == cudaErrorMemoryAllocation) {
     static_cast<void>(cudaGetLastError());  // not of the next launch
-    throw Error(fmt::format("out of GPU memory: {} needs {}, {} are free", what, Mebibytes(bytes),
-                            Mebibytes(DeviceMemoryInfo().free)));
+    throw Error("out of GPU memory: " + std::string(what) + " needs " + Mebibytes(bytes) + ", " +
+                Mebibytes(DeviceMemoryInfo().free) + " are free");
   }
   Check(status, "allocating memory");
   return memory;
