@@ -27,8 +27,11 @@ void WithWords(size_t head_dim, const Body& body) {
   return body(Words<8>());
 }
 
-// Query rows that a block serves: as many as there are, if they are few.
-int RowsOfBlock(size_t rows) { return rows <= 1 ? 1 : rows <= 4 ? 4 : 8; }
+// Query rows that a block serves: as many as there are, if they are few, and as registers allow.
+int RowsOfBlock(size_t rows, size_t head_dim) {
+  if (rows <= 1) return 1;
+  return rows <= 4 || head_dim > 128 ? 4 : 8;
+}
 
 template <int kWords>
 void LaunchAttend(int rows_of_block, dim3 grid, Stream stream, const AttendArguments& arguments) {
@@ -37,7 +40,7 @@ void LaunchAttend(int rows_of_block, dim3 grid, Stream stream, const AttendArgum
     Launch(AttendRows<kWords, 1>, grid, block, 0, stream, arguments);
   } else if (rows_of_block == 4) {
     Launch(AttendRows<kWords, 4>, grid, block, 0, stream, arguments);
-  } else {
+  } else if constexpr (kWords <= 4) {
     Launch(AttendRows<kWords, 8>, grid, block, 0, stream, arguments);
   }
 }
@@ -49,7 +52,7 @@ void Attention::Attend(const float* q, size_t n, size_t n_heads, const LayerCach
   const KvMirror::Layer mirrored = mirror_.Update(layer);
   const size_t n_kv_heads = layer.heads().size();
   const size_t rows = n * (n_heads / n_kv_heads);
-  const int rows_of_block = RowsOfBlock(rows);
+  const int rows_of_block = RowsOfBlock(rows, layer.head_dim());
   const size_t row_blocks =
       (rows + static_cast<size_t>(rows_of_block) - 1) / static_cast<size_t>(rows_of_block);
 

@@ -34,8 +34,10 @@ template <int kWords, int kRows>
 struct AttendShape {
   static constexpr int kChannels = kWords * kWarp;
   // Keys in registers at a time, and how many such groups are a tile.
-  static constexpr int kGroup = kWords > 4 ? 4 : 8;
+  static constexpr int kGroup = kWords > 2 ? 4 : 8;
   static constexpr int kGroups = kTileTokens / kGroup;
+  // Blocks that a multiprocessor shall hold at once: what the registers of the sums leave room for.
+  static constexpr int kBlocks = kWords * kRows > 16 ? 2 : kWords* kRows > 8 ? 3 : 4;
   // A score's place after the sums over lanes (ScoreGroup): token of the tile that lane l ends
   // with.
   __device__ static int TokenOfLane() { return kGroup * (Lane() % kGroups) + Lane() / kGroups; }
@@ -259,7 +261,8 @@ __device__ __forceinline__ void AddToBlock(Fold<kWords>& fold, bool is_first, in
 // Blocks (row_block, kv_head * splits + split), kRows query rows each: the heads of a group, token
 // after token.
 template <int kWords, int kRows>
-__global__ void __launch_bounds__(kAttendWarps* kWarp) AttendRows(AttendArguments a) {
+__global__ void __launch_bounds__(kAttendWarps* kWarp, AttendShape<kWords, kRows>::kBlocks)
+    AttendRows(AttendArguments a) {
   using Shape = AttendShape<kWords, kRows>;
   SPARK_SHARED(float, q, kRows* Shape::kChannels);
   SPARK_SHARED(float, weights, kAttendWarps* kRows* kTileTokens);
