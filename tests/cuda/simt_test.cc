@@ -2,14 +2,12 @@
 #include "simt/simt.h"
 
 #include <catch2/catch_test_macros.hpp>
-#include <catch2/generators/catch_generators.hpp>
+#include <catch2/generators/catch_generators_range.hpp>
 #include <numeric>
 #include <vector>
 
 namespace spark::simt {
 namespace {
-
-constexpr int kNoStream = 0;
 
 // All three orders, and random with several seeds.
 const std::vector<Schedule> kSchedules = {{Order::kAscending, 1}, {Order::kDescending, 1},
@@ -27,7 +25,7 @@ TEST_CASE("Every thread of every block runs once", "[simt]") {
   const WithSchedule schedule(GENERATE(from_range(kSchedules)));
   std::vector<int> out(4 * 3 * 2 * 5 * 6 * 2, 0), expected(out.size());
   std::iota(expected.begin(), expected.end(), 0);
-  Launch(WriteNumber, dim3(4, 3, 2), dim3(5, 6, 2), 0, kNoStream, out.data());
+  RunKernel(WriteNumber, dim3(4, 3, 2), dim3(5, 6, 2), 0, out.data());
   CHECK(out == expected);
 }
 
@@ -48,7 +46,7 @@ TEST_CASE("Shared memory and barriers add up a block", "[simt]") {
   std::vector<int> in(8 * 256);
   std::iota(in.begin(), in.end(), 0);
   std::vector<int> out(8, 0);
-  Launch(BlockSum, 8, 256, 0, kNoStream, in.data(), out.data());
+  RunKernel(BlockSum, 8, 256, 0, in.data(), out.data());
   for (int b = 0; b < 8; ++b) CHECK(out[static_cast<size_t>(b)] == 256 * 256 * b + 255 * 128);
 }
 

@@ -58,8 +58,7 @@ uint32_t Machine::Random() {  // xorshift
   return random_;
 }
 
-void Machine::Run(dim3 grid, dim3 block, size_t dynamic_bytes, Body body, void* argument) {
-  if (in_kernel()) throw Fault("a kernel launches a kernel");
+void Machine::CheckShape(dim3 grid, dim3 block, size_t dynamic_bytes) {
   const uint64_t n_threads = uint64_t{block.x} * block.y * block.z;
   if (n_threads == 0 || n_threads > kMostThreads || block.z > 64) {
     throw Fault("a block of " + Triple(block.x, block.y, block.z) + " threads");
@@ -71,6 +70,13 @@ void Machine::Run(dim3 grid, dim3 block, size_t dynamic_bytes, Body body, void* 
   if (dynamic_bytes > SharedArena::kMostBytes) {
     throw Fault(std::to_string(dynamic_bytes) + " bytes of dynamic shared memory");
   }
+}
+
+void Machine::Run(dim3 grid, dim3 block, size_t dynamic_bytes, Body body, void* argument) {
+  if (in_kernel()) throw Fault("a kernel launches a kernel");
+  CheckShape(grid, block, dynamic_bytes);
+  const unsigned n_threads = block.x * block.y * block.z;
+  const uint64_t n_blocks = uint64_t{grid.x} * grid.y * grid.z;
   ++n_launches_;
   grid_ = grid;
   block_ = block;

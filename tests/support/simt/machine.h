@@ -65,6 +65,8 @@ class Machine {
   uint64_t n_launches() const { return n_launches_; }
   uint64_t n_switches() const { return n_switches_; }  // between stacks
 
+  // Throws a Fault if no GPU of compute capability 8.0 could run such blocks.
+  static void CheckShape(dim3 grid, dim3 block, size_t dynamic_bytes);
   // Calls body(argument) once for every thread of every block. Throws Fault, and whatever `body`
   // throws; the other threads are then abandoned as they stand.
   using Body = void (*)(void*);
