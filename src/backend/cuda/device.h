@@ -15,7 +15,7 @@
 #ifdef SPARK_SIMT
 
 #include "base/half.h"
-#include "simt.h"
+#include "simt/simt.h"
 
 #else
 
