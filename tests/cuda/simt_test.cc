@@ -10,8 +10,10 @@ namespace spark::simt {
 namespace {
 
 // All three orders, and random with several seeds.
-const std::vector<Schedule> kSchedules = {{Order::kAscending, 1}, {Order::kDescending, 1},
-                                          {Order::kRandom, 1},    {Order::kRandom, 2},
+const std::vector<Schedule> kSchedules = {{Order::kAscending, 1},
+                                          {Order::kDescending, 1},
+                                          {Order::kRandom, 1},
+                                          {Order::kRandom, 2},
                                           {Order::kRandom, 3}};
 
 __global__ void WriteNumber(int* out) {

@@ -37,7 +37,7 @@ struct AttendShape {
   static constexpr int kGroup = kWords > 2 ? 4 : 8;
   static constexpr int kGroups = kTileTokens / kGroup;
   // Blocks that a multiprocessor shall hold at once: what the registers of the sums leave room for.
-  static constexpr int kBlocks = kWords * kRows > 16 ? 2 : kWords* kRows > 8 ? 3 : 4;
+  static constexpr int kBlocks = kWords * kRows > 16 ? 2 : kWords* kRows >= 8 ? 3 : 4;
   // A score's place after the sums over lanes (ScoreGroup): token of the tile that lane l ends
   // with.
   __device__ static int TokenOfLane() { return kGroup * (Lane() % kGroups) + Lane() / kGroups; }

@@ -27,7 +27,7 @@ inline constexpr int kPaddedChunk = kGemvChunk + kWarp;
 // rows of w. The activations of a chunk of columns are shared by the block; two buffers take turns,
 // so one barrier a chunk is enough.
 template <DType type, int kN>
-__global__ void __launch_bounds__(kGemvWarps* kWarp)
+__global__ void __launch_bounds__(kGemvWarps* kWarp, kN == 1 ? 6 : 4)
     Gemv(DeviceMatrix w, const float* x, int n, float* out) {
   SPARK_SHARED(float, chunk, 2 * kN * kPaddedChunk);
   const int first_row =
