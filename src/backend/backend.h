@@ -123,7 +123,7 @@ struct CpuOptions {
 };
 
 struct CudaOptions {
-  int device = 0;            // as DescribeGpus() numbers them
+  int device = 0;            // as GpuNames() numbers them
   bool compute_f32 = false;  // multiply long prompts in f32 as well, instead of f16
 };
 

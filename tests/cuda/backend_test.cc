@@ -77,7 +77,7 @@ TEST_CASE("layers that share segments share their memory", "[cuda]") {
   const auto device = MakeDevice();
   Random random(2);
   LayerCache one(1, 64, {}), two(1, 64, {});
-  const SegmentPtr segment = SomeSegment(100, 64, random);
+  const SegmentPtr segment = SomeSegment(300, 64, random);
   for (LayerCache* layer : {&one, &two}) {
     layer->heads()[0].context.push_back(segment);
     Append(*layer, 1, random);
@@ -88,7 +88,7 @@ TEST_CASE("layers that share segments share their memory", "[cuda]") {
 #endif
   CHECK(AttendError(*device, two, 1, random) < 1e-5);
 #ifdef SPARK_SIMT
-  CHECK(simt::Heap::Device().bytes() - before < 100 * 64);  // a tail and a table
+  CHECK(simt::Heap::Device().bytes() - before < 300 * 64);  // a tail and a table
 #endif
 }
 

@@ -13,11 +13,16 @@ namespace {
 // Short rows, heads that is, are normed by a warp each.
 constexpr size_t kShortRow = 512;
 
-// Checks the number and makes the device this thread's.
-DeviceInfo Use(int device) {
+int CountDevices() {
   std::string why;
   const int count = DeviceCount(&why);
   if (count == 0) throw Error("no GPU to compute on: " + why);
+  return count;
+}
+
+// Checks the number and makes the device this thread's.
+DeviceInfo Use(int device) {
+  const int count = CountDevices();
   if (device < 0 || device >= count) {
     throw Error("there is no such GPU", {.field = "--device",
                                          .found = std::to_string(device),
@@ -157,6 +162,18 @@ class CudaBackend : public Backend {
 };
 
 }  // namespace
+
+std::vector<std::string> DeviceNames() {
+  std::vector<std::string> names;
+  for (int device = 0; device < CountDevices(); ++device) {
+    const DeviceInfo info = Describe(device);
+    names.push_back(std::to_string(device) + ": " + info.name + ", compute capability " +
+                    std::to_string(info.major) + "." + std::to_string(info.minor) + ", " +
+                    std::to_string(info.multiprocessors) + " multiprocessors, " +
+                    std::to_string(info.memory_bytes >> 20) + " MiB");
+  }
+  return names;
+}
 
 std::unique_ptr<Backend> MakeBackend(const CudaOptions& options) {
   return std::make_unique<CudaBackend>(options);

@@ -4,6 +4,8 @@
 #define SPARK_BACKEND_CUDA_CUDA_BACKEND_H_
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "backend/backend.h"
 
@@ -11,6 +13,9 @@ namespace spark::cuda {
 
 // Throws Error where there is no such device.
 std::unique_ptr<Backend> MakeBackend(const CudaOptions& options);
+
+// A line each. Throws Error where there is none.
+std::vector<std::string> DeviceNames();
 
 }  // namespace spark::cuda
 
