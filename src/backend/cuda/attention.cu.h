@@ -317,7 +317,7 @@ __global__ void __launch_bounds__(kAttendWarps* kWarp, AttendShape<kWords, kRows
 }
 
 // Adds the shares of a row, first to last. A block a row.
-inline __global__ void __launch_bounds__(kCombineThreads) CombineShares(AttendArguments a) {
+static __global__ void __launch_bounds__(kCombineThreads) CombineShares(AttendArguments a) {
   const size_t n_rows = static_cast<size_t>(a.n) * a.n_heads;
   const size_t stride = n_rows * (a.head_dim + 2);
   const float* shares = a.partial + static_cast<size_t>(blockIdx.x) * (a.head_dim + 2);

@@ -78,7 +78,7 @@ struct RopeShape {
 };
 
 // A thread a pair. cos, sin: [n, half]
-inline __global__ void __launch_bounds__(kThreads)
+static __global__ void __launch_bounds__(kThreads)
     RotatePairs(float* x, int64_t pairs, RopeShape shape, const float* cos, const float* sin) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (i >= pairs) return;

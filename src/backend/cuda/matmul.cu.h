@@ -113,7 +113,7 @@ __global__ void EmbedRows(DeviceMatrix table, const int32_t* ids, float* out) {
 inline constexpr float kLargestHalfActivation = 32768.0f;
 
 // Rows of x as f16, and each row's power of two. A block of 128 threads a row.
-inline __global__ void __launch_bounds__(128)
+static __global__ void __launch_bounds__(128)
     RowsToHalf(const float* x, int cols, uint16_t* out, float* scales) {
   SPARK_SHARED(float, largest, 4);
   const float* row = x + static_cast<size_t>(blockIdx.x) * cols;
@@ -134,7 +134,7 @@ inline __global__ void __launch_bounds__(128)
 }
 
 // Rows of out, times their power of two; most are 1 and leave at once. A block a row.
-inline __global__ void RescaleRows(float* out, int cols, const float* scales) {
+static __global__ void RescaleRows(float* out, int cols, const float* scales) {
   const float scale = scales[blockIdx.x];
   if (scale == 1) return;
   float* row = out + static_cast<size_t>(blockIdx.x) * cols;
