@@ -73,6 +73,14 @@ __device__ __forceinline__ float BrainToFloat(uint16_t bits) {
   return x;
 }
 
+// Rounds to nearest, ties to even. NaN stays NaN.
+__device__ __forceinline__ uint16_t FloatToBrain(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof(bits));
+  if ((bits & 0x7FFFFFFFu) > 0x7F800000u) return static_cast<uint16_t>((bits >> 16) | 0x40u);
+  return static_cast<uint16_t>((bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16);
+}
+
 __device__ __forceinline__ int Lane() { return static_cast<int>(threadIdx.x) % kWarp; }
 __device__ __forceinline__ int WarpInBlock() { return static_cast<int>(threadIdx.x) / kWarp; }
 

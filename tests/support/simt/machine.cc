@@ -109,7 +109,7 @@ void Machine::RunBlock() {
   for (unsigned w = 0; w < warps_.size(); ++w) {
     const unsigned lanes = std::min(n - w * kWarpSize, kWarpSize);
     warps_[w].live = lanes == kWarpSize ? kFullMask : (1u << lanes) - 1;
-    for (Group& group : warps_[w].groups) group.arrived = 0;
+    warps_[w].n_waiting = 0;
   }
   n_live_ = n;
   n_at_barrier_ = 0;
@@ -215,8 +215,9 @@ void Machine::OnExit() {
   if (n_at_barrier_ > 0) {
     Raise("divergent barrier: a thread returns while others wait at it", barrier_where_);
   }
-  for (const Group& group : warp.groups) {
-    if (group.arrived != 0 && (group.mask >> lane & 1) != 0) {
+  for (unsigned i = 0; i < warp.n_waiting; ++i) {
+    const Group& group = warp.groups[i];
+    if ((group.mask >> lane & 1) != 0) {
       Raise(std::string(group.name) + " with mask " + Hex(group.mask) + " waits for lane " +
                 std::to_string(lane) + ", which returned",
             group.where);
@@ -241,8 +242,8 @@ std::string Machine::WhoWaits() const {
            std::to_string(threads_.size()) + " threads wait at " + Line(barrier_where_);
   }
   for (size_t w = 0; w < warps_.size(); ++w) {
-    for (const Group& group : warps_[w].groups) {
-      if (group.arrived == 0) continue;
+    for (unsigned i = 0; i < warps_[w].n_waiting; ++i) {
+      const Group& group = warps_[w].groups[i];
       text += std::string(text.empty() ? "" : "; ") + "lanes " + Hex(group.arrived) + " of warp " +
               std::to_string(w) + " wait at " + Line(group.where) + " in " + group.name +
               " with mask " + Hex(group.mask);
@@ -287,34 +288,37 @@ unsigned Machine::Shuffled(unsigned i, unsigned n) {
 
 // --- Warps
 
-void Machine::CheckGroup(const Warp& warp, const Group& group, const WarpCall& call,
-                         const Where& where) const {
+// The group of the lanes that wait with this mask, or a new one. Throws when they never can meet.
+Machine::Group& Machine::JoinGroup(Warp& warp, const WarpCall& call, const Where& where) {
   const unsigned lane = current_index() % kWarpSize;
-  const std::string who = std::string(call.name) + " with mask " + Hex(call.mask);
+  const auto who = [&] { return std::string(call.name) + " with mask " + Hex(call.mask); };
   if ((call.mask >> lane & 1) == 0) {
-    Raise(who + " is called by lane " + std::to_string(lane) + ", which is not in it", where);
+    Raise(who() + " is called by lane " + std::to_string(lane) + ", which is not in it", where);
   }
   if ((call.mask & ~warp.live) != 0) {
-    Raise(who + " names lanes " + Hex(call.mask & ~warp.live) + ", which returned or never were",
+    Raise(who() + " names lanes " + Hex(call.mask & ~warp.live) + ", which returned or never were",
           where);
   }
-  if (group.arrived == 0) return;
-  if (group.mask != call.mask) {
-    Raise(who + " meets lanes that wait in " + group.name + " with mask " + Hex(group.mask) +
-              " at " + Line(group.where),
-          where);
+  for (unsigned i = 0; i < warp.n_waiting; ++i) {
+    Group& group = warp.groups[i];
+    const bool same = group.mask == call.mask && group.op == call.op && group.fold == call.fold;
+    if (same) return group;
+    // Each waits for the other, in different calls.
+    if ((group.mask >> lane & 1) != 0 && (group.arrived & call.mask) != 0) {
+      Raise(who() + " meets lanes that wait in " + group.name + " with mask " + Hex(group.mask) +
+                " at " + Line(group.where),
+            where);
+    }
   }
-  if (group.op != call.op || group.fold != call.fold) {
-    Raise(who + " meets lanes that wait in " + group.name + " at " + Line(group.where), where);
-  }
+  Group& group = warp.groups[warp.n_waiting++];
+  group = {call.mask, 0, call.op, call.fold, call.name, where};
+  return group;
 }
 
 uint64_t Machine::Collective(const WarpCall& call, const Where& where) {
   const unsigned index = current_index(), lane = index % kWarpSize;
   Warp& warp = warps_[index / kWarpSize];
-  Group& group = warp.groups[call.mask == 0 ? 0 : std::countr_zero(call.mask)];
-  CheckGroup(warp, group, call, where);
-  if (group.arrived == 0) group = {call.mask, 0, call.op, call.fold, call.name, where};
+  Group& group = JoinGroup(warp, call, where);
   group.arrived |= 1u << lane;
   warp.value[lane] = call.value;
   warp.source[lane] = call.source;
@@ -328,7 +332,7 @@ uint64_t Machine::Collective(const WarpCall& call, const Where& where) {
     return warp.result[lane];
   }
   Complete(warp, group);
-  group.arrived = 0;
+  group = warp.groups[--warp.n_waiting];
   ReleaseGroup(index / kWarpSize, call.mask);
   return warp.result[lane];
 }

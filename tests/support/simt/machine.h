@@ -94,16 +94,17 @@ class Machine {
     State state = State::kNew;
     dim3 index;
   };
-  // Lanes that wait for each other, known by the lowest lane of their mask.
+  // Lanes that wait for each other.
   struct Group {
-    unsigned mask = 0, arrived = 0;  // arrived == 0: none waits
+    unsigned mask = 0, arrived = 0;
     WarpOp op{};
     Fold fold = nullptr;
     const char* name = nullptr;
     Where where;
   };
   struct Warp {
-    unsigned live = 0;  // lanes that have not returned
+    unsigned live = 0;       // lanes that have not returned
+    unsigned n_waiting = 0;  // the first groups are those that lanes wait in
     Group groups[kWarpSize];
     uint64_t value[kWarpSize];
     unsigned source[kWarpSize];
@@ -124,8 +125,7 @@ class Machine {
   void AbandonThreads();
   void Complete(Warp& warp, const Group& group);
   void ReleaseGroup(unsigned warp_index, unsigned mask);
-  void CheckGroup(const Warp& warp, const Group& group, const WarpCall& call,
-                  const Where& where) const;
+  Group& JoinGroup(Warp& warp, const WarpCall& call, const Where& where);
   std::string WhoWaits() const;
   unsigned Shuffled(unsigned i, unsigned n);  // item i of n in the schedule's order
   uint32_t Random();
