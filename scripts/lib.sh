@@ -84,3 +84,26 @@ sha256_of() {
 }
 
 cores() { getconf _NPROCESSORS_ONLN; }
+
+# demo_texts COMMAND...: what the model of the library says, in f32 arithmetic: a story, and the answer
+# to the demo's question from three caches. COMMAND is spark-generate, or what runs it.
+demo_texts() {
+  local kv question
+  question=$(cat data/demo/needle_question.txt && echo .)
+  "$@" -p "Once upon a time," -n 120 --compute f32 --threads 1 --stats none
+  for kv in none think:0.8 spark:0.8; do
+    "$@" -f data/demo/needle_context.txt -q "${question%.}" -n 24 --kv "$kv" --compute f32 \
+      --threads 1 --stats none --no-display-prompt
+  done
+}
+
+# check_demo NAME COMMAND...: whether COMMAND's texts are those of the release build's reference.
+check_demo() {
+  local name=$1
+  shift
+  demo_expected=${demo_expected:-$(demo_texts build/release/bin/spark-generate --backend reference)}
+  local texts
+  texts=$(demo_texts "$@") || die "$name: spark-generate failed"
+  [ "$texts" = "$demo_expected" ] || die "$name says something else than the reference: $texts"
+  echo "$name: the demo's texts are the reference's"
+}

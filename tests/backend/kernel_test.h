@@ -16,16 +16,19 @@
 #include "backend/weight.h"
 #include "base/half.h"
 #include "spark/simd.h"
+#include "tests/support/pinned_target.h"
 
 namespace spark {
 
-// Calls body(name) with each target of this machine pinned, and unpins.
+// Calls body(name) with each target of this machine pinned, and unpins. If the run is pinned to a
+// target, with that one alone.
 template <class Body>
 void ForEachSimdTarget(const Body& body) {
   struct Unpin {
     ~Unpin() { PinSimdTarget("auto"); }
   } unpin;
-  for (const std::string& target : SimdTargets()) {
+  const std::string only = test::PinnedTarget();
+  for (const std::string& target : only.empty() ? SimdTargets() : std::vector{only}) {
     PinSimdTarget(target);
     INFO("SIMD target " << target);
     body(target);
