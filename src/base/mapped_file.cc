@@ -1,5 +1,7 @@
+// Linux, macOS and other POSIX systems; mapped_file_windows.cc for Windows.
 #include "base/mapped_file.h"
 
+#ifndef _WIN32
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
@@ -12,7 +14,6 @@
 #include <limits>
 #include <memory>
 #include <system_error>
-#include <utility>
 
 #include "spark/error.h"
 
@@ -82,23 +83,6 @@ MappedFile MappedFile::Open(const std::string& path, MapMode mode) {
   return MappedFile(path, static_cast<std::byte*>(data), size, mode);
 }
 
-MappedFile::MappedFile(std::string path, std::byte* data, size_t size, MapMode mode)
-    : path_(std::move(path)), data_(data), size_(size), mode_(mode) {}
-
-MappedFile::MappedFile(MappedFile&& other) noexcept
-    : path_(std::move(other.path_)),
-      data_(std::exchange(other.data_, nullptr)),
-      size_(std::exchange(other.size_, 0)),
-      mode_(other.mode_) {}
-
-MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
-  std::swap(path_, other.path_);
-  std::swap(data_, other.data_);
-  std::swap(size_, other.size_);
-  std::swap(mode_, other.mode_);
-  return *this;
-}
-
 MappedFile::~MappedFile() {
   if (data_ == nullptr) return;
   if (mode_ == MapMode::kRead) {
@@ -109,3 +93,4 @@ MappedFile::~MappedFile() {
 }
 
 }  // namespace spark
+#endif  // _WIN32

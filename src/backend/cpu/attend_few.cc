@@ -132,6 +132,8 @@ struct ValueRows {
   size_t stride;
   size_t n;
 };
+template <class T>
+ValueRows(const T*, size_t, size_t) -> ValueRows<T>;
 
 // out[r, j] = Σ_t p[r, t] v[t, j] for kRows rows and j < n_cols, beside what is there if `add`.
 // out: [kRows, dim]

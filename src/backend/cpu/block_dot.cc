@@ -25,7 +25,7 @@ constexpr size_t kGroup = 32;
 
 size_t UnitsKernel() { return kUnits; }
 
-#if HWY_TARGET == HWY_SCALAR || HWY_HAVE_SCALABLE
+#if HWY_TARGET == HWY_SCALAR || HWY_HAVE_SCALABLE || (HWY_TARGET & HWY_ALL_SVE)
 
 void MakeStripsKernel(const QuantizedRow&, size_t, std::byte*) {}
 void BlockDotRowsKernel(const Weight&, size_t, size_t, const std::byte*, float*) {}
@@ -62,6 +62,7 @@ void MakeStripsKernel(const QuantizedRow& x, size_t cols, std::byte* out) {
 // What kUnits blocks hold: bytes of the first and the second halves of their groups; scale and
 // offset of a block in its four lanes, as unpack.h defines them.
 struct BlockValues {
+  HWY_INLINE BlockValues() {}  // one by default would not be of this target
   ByteLanes first, second;
   FloatLanes scale, offset;
 };
