@@ -77,14 +77,24 @@ void MatMul::QuantizeActivations(const float* x, size_t n, size_t cols, size_t g
   }
 }
 
+// Quantises n rows and puts them into strips of one kind, behind each other in strips_[kind].
+void MatMul::MakeStrips(const float* x, size_t n, size_t cols, StripKind kind) {
+  const size_t group = StripGroup(kind);
+  const size_t bytes = BlockStripBytes(kind, cols);
+  AlignedBytes& strips = strips_[static_cast<size_t>(kind)];
+  QuantizeActivations(x, n, cols, group);
+  if (strips.size() < n * bytes) strips.Resize(n * bytes);
+  for (size_t m = 0; m < n; ++m) {
+    MakeBlockStrips(kind, QuantizedActivation(m, cols, group), cols, strips.data() + m * bytes);
+  }
+}
+
 // One loop for all products: an item is some consecutive rows of one of them.
 void MatMul::RunFewBlocks(const float* x, size_t n, std::span<const Product> products) {
   const size_t cols = products.front().w->cols;
-  const size_t strip_bytes = BlockStripBytes(cols);
-  QuantizeActivations(x, n, cols, 32);
-  strips_.Resize(std::max(strips_.size(), n * strip_bytes));
-  for (size_t m = 0; m < n; ++m) {
-    MakeBlockStrips(QuantizedActivation(m, cols, 32), cols, strips_.data() + m * strip_bytes);
+  for (const StripKind kind : {StripKind::kGroups, StripKind::kSuperblocks}) {
+    const auto of_kind = [&](const Product& p) { return StripsOf(p.w->type) == kind; };
+    if (std::ranges::any_of(products, of_kind)) MakeStrips(x, n, cols, kind);
   }
 
   size_t bytes = 0;
@@ -98,8 +108,10 @@ void MatMul::RunFewBlocks(const float* x, size_t n, std::span<const Product> pro
     const Weight& w = *p->w;
     const size_t first = item * rows_an_item(w);
     const size_t count = std::min(rows_an_item(w), w.rows - first);
-    for (size_t m = 0; m < n; ++m) {
-      BlockDotRows(w, first, count, strips_.data() + m * strip_bytes, p->out + m * w.rows + first);
+    const StripKind kind = StripsOf(w.type);
+    const std::byte* strips = strips_[static_cast<size_t>(kind)].data();
+    for (size_t m = 0; m < n; ++m, strips += BlockStripBytes(kind, cols)) {
+      BlockDotRows(w, first, count, strips, p->out + m * w.rows + first);
     }
   });
 }
