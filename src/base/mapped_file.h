@@ -12,7 +12,8 @@ namespace spark {
 
 enum class MapMode : uint8_t {
   kMmap,  // pages come from the page cache when they are touched
-  kRead,  // `--no-mmap`: one copy in memory, safe when the file may change while it is open
+  kRead,  // `--no-mmap`: one copy in memory, in huge pages where there are any; safe when the file
+          // may change while it is open
 };
 
 // Move-only. bytes() stays at the same address when the object is moved.
@@ -32,12 +33,11 @@ class MappedFile {
   const std::string& path() const { return path_; }
 
  private:
-  MappedFile(std::string path, std::byte* data, size_t size, MapMode mode);
+  MappedFile(std::string path, std::byte* data, size_t size);
 
   std::string path_;
-  std::byte* data_ = nullptr;  // mmap()ed, or new[]ed
+  std::byte* data_ = nullptr;  // mmap()ed, the file or memory
   size_t size_ = 0;
-  MapMode mode_ = MapMode::kMmap;
 };
 
 }  // namespace spark

@@ -171,15 +171,19 @@ void MatMul::RunManyInt(const float* x, size_t n, const Weight& w, float* out) {
 }
 
 void MatMul::RunFewFloat(const float* x, size_t n, const Weight& w, float* out) {
-  const bool quantized = IsQuantized(w.type);
-  const size_t unpacked = quantized ? UnpackedBytes(w, 1) : 0;
+  if (!IsQuantized(w.type)) {
+    const size_t rows_an_item = FewRowsAnItem(w, w.rows * RowBytes(w));
+    team_.For(CeilDiv(w.rows, rows_an_item), [&](size_t item, size_t) {
+      const size_t first = item * rows_an_item;
+      FloatDotRows(w.type, w.data + first * RowBytes(w), std::min(rows_an_item, w.rows - first),
+                   w.cols, x, n, out + first, w.rows);
+    });
+    return;
+  }
+  const size_t unpacked = UnpackedBytes(w, 1);
   team_.For(CeilDiv(w.rows, kTileRows), [&](size_t tile, size_t thread) {
     const size_t first = tile * kTileRows;
     const size_t count = std::min(kTileRows, w.rows - first);
-    if (!quantized) {
-      FloatDotRows(w.type, w.data + first * RowBytes(w), count, w.cols, x, n, out + first, w.rows);
-      return;
-    }
     std::byte* place = ThreadScratch(thread, kTileRows * w.cols * sizeof(float) + unpacked);
     auto* rows = reinterpret_cast<float*>(place);
     const UnpackedRows one = UnpackedAt(w, 1, place + kTileRows * w.cols * sizeof(float));
