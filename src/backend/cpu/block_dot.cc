@@ -1,7 +1,5 @@
 #include "backend/cpu/block_dot.h"
 
-#include <hwy/cache_control.h>
-
 #include "backend/cpu/tiles.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -13,6 +11,7 @@
 #include "backend/cpu/block_strips-inl.h"
 #include "backend/cpu/lanes-inl.h"
 #include "backend/cpu/superblock-inl.h"
+#include "backend/cpu/weight_memory-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace spark::HWY_NAMESPACE {

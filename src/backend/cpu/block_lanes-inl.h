@@ -7,8 +7,6 @@
 #define SPARK_BACKEND_CPU_BLOCK_LANES_INL_H_
 #endif
 
-#include <hwy/cache_control.h>
-
 #include <array>
 #include <cstdint>
 #include <cstring>
@@ -42,20 +40,6 @@ HWY_INLINE T ReadAs(const uint8_t* p) {
   T value;
   std::memcpy(&value, p, sizeof(value));
   return value;
-}
-
-// Memory is asked for this far ahead. Zen 5 wants as much as four rows have at once: of the 84 GB/s
-// that two cores read, q8_0 got 38 without, 52 with a line or two for every strip, 74 this way. Two
-// cores of a Sapphire Rapids, whose buffers such a burst overflows, get 20, 28 and 24 of 34.
-constexpr size_t kPrefetchBytes = 4096;
-constexpr bool kBursts = HWY_TARGET == HWY_AVX3_ZEN4;
-
-// Asks for the lines that come kPrefetchBytes behind kBytes of weights.
-template <size_t kBytes>
-HWY_INLINE void PrefetchAhead(const uint8_t* p) {
-  if constexpr (!kBursts) {
-    for (size_t i = 0; i < kBytes; i += 64) hwy::Prefetch(p + kPrefetchBytes + i);
-  }
 }
 
 #if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3_DL

@@ -15,6 +15,7 @@
 #include "backend/cpu/int_matmul.h"
 #include "backend/cpu/quad_dot-inl.h"
 #include "backend/cpu/tiles.h"
+#include "backend/cpu/weight_memory-inl.h"
 #include "backend/dequantize.h"
 #include "hwy/highway.h"
 

@@ -1,7 +1,5 @@
 #include "backend/cpu/float_matmul.h"
 
-#include <hwy/cache_control.h>
-
 #include <algorithm>
 #include <cstring>
 
@@ -11,26 +9,11 @@
 #include "hwy/highway.h"
 // After foreach_target.h: included once for each target.
 #include "backend/cpu/float_blocks-inl.h"
+#include "backend/cpu/weight_memory-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace spark::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
-
-// Memory is asked for this far ahead. On Zen 4 and 5, which like bursts (block_lanes-inl.h), once
-// in kBurstBytes.
-constexpr size_t kPrefetchBytes = 4096;
-constexpr size_t kBurstBytes = HWY_TARGET == HWY_AVX3_ZEN4 ? 2048 : 64;
-
-// To be called for every `n` elements that are read.
-template <class T>
-HWY_INLINE void AskAhead(const T* p, size_t n) {
-  const auto address = reinterpret_cast<uintptr_t>(p);
-  const size_t bytes = n * sizeof(T);
-  if (kBurstBytes > 64 && address % kBurstBytes >= bytes) return;
-  for (size_t i = 0; i < HWY_MAX(bytes, kBurstBytes); i += 64) {
-    hwy::Prefetch(reinterpret_cast<const std::byte*>(p) + kPrefetchBytes + i);
-  }
-}
 
 size_t FloatPanelLanesKernel() { return hn::Lanes(FloatTag()); }
 
@@ -47,7 +30,7 @@ HWY_INLINE float FloatDot(const T* HWY_RESTRICT row, const float* HWY_RESTRICT x
   };
   size_t j = 0;
   for (; j + 4 * lanes <= n; j += 4 * lanes) {
-    AskAhead(row + j, 4 * lanes);
+    PrefetchOrBurst<4 * HWY_MAX_LANES_D(FloatTag) * sizeof(T)>(row + j);
     sum0 = add(sum0, j);
     sum1 = add(sum1, j + lanes);
     sum2 = add(sum2, j + 2 * lanes);

@@ -15,6 +15,7 @@
 #include "backend/cpu/int_matmul.h"
 #include "backend/cpu/quad_dot-inl.h"
 #include "backend/cpu/superblock_bits-inl.h"
+#include "backend/cpu/weight_memory-inl.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
