@@ -91,30 +91,33 @@ MappedFile MappedFile::Open(const std::string& path, MapMode mode) {
   if (fd.get() < 0) FailErrno(path, "cannot open");
   const size_t size = CheckedSize(path, fd.get());
   if (mode == MapMode::kRead) {
-    return MappedFile(path, ReadAll(path, fd.get(), size).release(), size);
+    return MappedFile(path, ReadAll(path, fd.get(), size).release(), size, mode);
   }
   void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd.get(), 0);
   if (data == MAP_FAILED) FailErrno(path, "cannot map into memory");
-  return MappedFile(path, static_cast<std::byte*>(data), size);
+  return MappedFile(path, static_cast<std::byte*>(data), size, mode);
 }
 
-MappedFile::MappedFile(std::string path, std::byte* data, size_t size)
-    : path_(std::move(path)), data_(data), size_(size) {}
+MappedFile::MappedFile(std::string path, std::byte* data, size_t size, MapMode mode)
+    : path_(std::move(path)), data_(data), size_(size), mode_(mode) {}
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
     : path_(std::move(other.path_)),
       data_(std::exchange(other.data_, nullptr)),
-      size_(std::exchange(other.size_, 0)) {}
+      size_(std::exchange(other.size_, 0)),
+      mode_(other.mode_) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(path_, other.path_);
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
+  std::swap(mode_, other.mode_);
   return *this;
 }
 
 MappedFile::~MappedFile() {
-  if (data_ != nullptr) ::munmap(data_, size_);
+  if (data_ == nullptr) return;
+  ::munmap(data_, size_);
 }
 
 }  // namespace spark

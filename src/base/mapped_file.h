@@ -33,11 +33,12 @@ class MappedFile {
   const std::string& path() const { return path_; }
 
  private:
-  MappedFile(std::string path, std::byte* data, size_t size);
+  MappedFile(std::string path, std::byte* data, size_t size, MapMode mode);
 
   std::string path_;
-  std::byte* data_ = nullptr;  // mmap()ed, the file or memory
+  std::byte* data_ = nullptr;  // mmap()ed, or new[]ed
   size_t size_ = 0;
+  MapMode mode_ = MapMode::kMmap;
 };
 
 }  // namespace spark

@@ -19,7 +19,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 size_t UnitsKernel() { return kUnits; }
 
-#if HWY_TARGET == HWY_SCALAR || HWY_HAVE_SCALABLE
+#if HWY_TARGET == HWY_SCALAR || HWY_HAVE_SCALABLE || (HWY_TARGET & HWY_ALL_SVE)
 
 void MakeStripsKernel(StripKind, const QuantizedRow&, size_t, std::byte*) {}
 void BlockDotRowsKernel(const Weight&, size_t, size_t, const std::byte*, float*) {}

@@ -23,7 +23,7 @@ HWY_BEFORE_NAMESPACE();
 namespace spark::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-#if HWY_TARGET != HWY_SCALAR && !HWY_HAVE_SCALABLE
+#if HWY_TARGET != HWY_SCALAR && !HWY_HAVE_SCALABLE && !(HWY_TARGET & HWY_ALL_SVE)
 
 constexpr size_t kGroup = 32;
 
@@ -57,6 +57,7 @@ inline void MakeGroupStrips(const QuantizedRow& x, size_t cols, std::byte* out) 
 // What kUnits blocks hold: bytes of the first and the second halves of their groups; scale and
 // offset of a block in its four lanes, as unpack.h defines them.
 struct BlockValues {
+  HWY_INLINE BlockValues() {}  // one by default would not be of this target
   ByteLanes first, second;
   FloatLanes scale, offset;
 };

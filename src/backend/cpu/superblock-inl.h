@@ -22,7 +22,7 @@ HWY_BEFORE_NAMESPACE();
 namespace spark::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-#if HWY_TARGET != HWY_SCALAR && !HWY_HAVE_SCALABLE
+#if HWY_TARGET != HWY_SCALAR && !HWY_HAVE_SCALABLE && !(HWY_TARGET & HWY_ALL_SVE)
 
 // 256 activations. Scales and sums (times scale) of their groups, for weights with groups of 16 and
 // of 32.

@@ -18,7 +18,7 @@ HWY_BEFORE_NAMESPACE();
 namespace spark::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-#if HWY_TARGET != HWY_SCALAR && !HWY_HAVE_SCALABLE
+#if HWY_TARGET != HWY_SCALAR && !HWY_HAVE_SCALABLE && !(HWY_TARGET & HWY_ALL_SVE)
 
 constexpr size_t kSuper = 256;
 
