@@ -13,7 +13,8 @@ namespace spark {
 
 enum class MapMode : uint8_t {
   kMmap,  // pages come from the page cache when they are touched
-  kRead,  // `--no-mmap`: one copy in memory, safe when the file may change while it is open
+  kRead,  // `--no-mmap`: one copy in memory, in huge pages where there are any; safe when the file
+          // may change while it is open
 };
 
 // Move-only. bytes() stays at the same address when the object is moved.

@@ -82,6 +82,11 @@ HWY_INLINE hn::Vec<DF> LoadFloatsN(DF df, const T* p, size_t n) {
   return LoadFloats(df, lanes);
 }
 
+HWY_INLINE float HalfAt(const uint8_t* p) {
+  const hn::CappedTag<float, 1> df;
+  return hn::GetLane(LoadFloats(df, reinterpret_cast<const hwy::float16_t*>(p)));
+}
+
 // out[i] = the sum of the lanes of vector i.
 template <class DF, class V = hn::Vec<DF>>
 HWY_INLINE void Sum4(DF df, V v0, V v1, V v2, V v3, float* out) {
