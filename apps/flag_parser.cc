@@ -69,12 +69,8 @@ CLI::Option* FlagParser::List(const std::string& names, std::vector<std::string>
 }
 
 CLI::Option* FlagParser::Choice(const std::string& names, std::string& target,
-                                const std::vector<std::string>& allowed,
-                                const std::vector<std::string>& later, const std::string& help) {
-  const auto take = [&target, allowed, later](const std::string& flag, const std::string& value) {
-    if (std::ranges::find(later, value) != later.end()) {
-      throw UsageError(flag + " " + value + " is not available yet");
-    }
+                                const std::vector<std::string>& allowed, const std::string& help) {
+  const auto take = [&target, allowed](const std::string& flag, const std::string& value) {
     if (std::ranges::find(allowed, value) == allowed.end()) {
       throw UsageError("unknown value", {.field = flag,
                                          .found = "'" + value + "'",

@@ -28,10 +28,8 @@ class FlagParser {
   // May be given several times.
   CLI::Option* List(const std::string& names, std::vector<std::string>& target,
                     const std::string& help);
-  // `later`: values that a later version will have.
   CLI::Option* Choice(const std::string& names, std::string& target,
-                      const std::vector<std::string>& allowed,
-                      const std::vector<std::string>& later, const std::string& help);
+                      const std::vector<std::string>& allowed, const std::string& help);
   // Accepts min to max; `shown` replaces the default in the help.
   template <typename T>
   CLI::Option* Number(const std::string& names, T& target, T min, T max, const std::string& help,

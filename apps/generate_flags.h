@@ -43,6 +43,7 @@ struct GenerateFlags {
   bool version = false;
   bool list_kv_methods = false;
   bool list_simd_targets = false;
+  bool list_devices = false;
   bool tokenize = false;
   bool render_chat = false;
   bool dry_run = false;

@@ -46,9 +46,10 @@ void AddCacheFlags(FlagParser& parser, GenerateFlags& flags) {
 void AddRunFlags(FlagParser& parser, GenerateFlags& flags) {
   SessionOptions& session = flags.session;
   parser.Group("Run");
-  parser.Choice("--backend", session.backend, {"cpu", "reference"}, {"cuda"},
-                "vector kernels, or plain scalar code to compare with");
-  parser.Choice("--compute", flags.compute, {"auto", "f32"}, {},
+  parser.Choice("--backend", session.backend, {"cpu", "reference", "cuda"},
+                "vector kernels, plain scalar code to compare with, or a GPU");
+  parser.Number("--device", session.device, 0, 1023, "the GPU: see --list-devices");
+  parser.Choice("--compute", flags.compute, {"auto", "f32"},
                 "multiply in what is fastest, or in f32");
   parser.Number("-t,--threads", session.threads, 1, 1024, "threads that compute", "one a core");
   parser.Text("--simd-target", flags.simd_target, "instruction set: see --list-simd-targets");
@@ -58,7 +59,7 @@ void AddRunFlags(FlagParser& parser, GenerateFlags& flags) {
   parser.Switch("--validate", flags.model_options.validate, "look for NaN and infinite weights");
 
   parser.Group("Output");
-  parser.Choice("--stats", flags.stats, {"text", "json", "none"}, {}, "statistics on stderr");
+  parser.Choice("--stats", flags.stats, {"text", "json", "none"}, "statistics on stderr");
   parser.Text("--logits-out", flags.logits_out,
               "safetensors file for the logits of the questions' tokens, or the prompt's");
   parser.Switch("--tokenize", flags.tokenize, "print the ids of the prompt as JSON and stop");
@@ -69,6 +70,7 @@ void AddRunFlags(FlagParser& parser, GenerateFlags& flags) {
   parser.Switch("--list-kv-methods", flags.list_kv_methods, "print what --kv knows and stop");
   parser.Switch("--list-simd-targets", flags.list_simd_targets,
                 "print what this machine runs, best first, and stop");
+  parser.Switch("--list-devices", flags.list_devices, "print the GPUs of this machine and stop");
   parser.Switch("--version", flags.version, "print the version and stop");
 }
 

@@ -12,6 +12,7 @@
 #include "apps/generate_prompts.h"
 #include "apps/generate_task.h"
 #include "spark/compression.h"
+#include "spark/gpu.h"
 #include "spark/memory_plan.h"
 #include "spark/saved_context.h"
 #include "spark/simd.h"
@@ -36,6 +37,8 @@ bool PrintInformation(const GenerateFlags& flags) {
     WriteStdout(ListKvMethods());
   } else if (flags.list_simd_targets) {
     WriteStdout(fmt::format("{}\n", fmt::join(SimdTargets(), "\n")));
+  } else if (flags.list_devices) {
+    WriteStdout(fmt::format("{}\n", fmt::join(GpuNames(), "\n")));
   } else {
     return false;
   }
@@ -96,11 +99,16 @@ int Run(int argc, const char* const* argv) {
   }
   PinSimdTarget(flags.simd_target);
   if (PrintInformation(flags)) return 0;
+  const bool on_gpu = flags.session.backend == "cuda";
+  if (on_gpu && !flags.dry_run) GpuNames();  // throws if there is none, before anything is read
 
   const auto start = std::chrono::steady_clock::now();
   const Model model = LoadModel(flags);
   const std::chrono::duration<double> load_time = std::chrono::steady_clock::now() - start;
   if (PrintAboutModel(flags, model)) return 0;
+  if (on_gpu && flags.stats == "text") {
+    std::fputs(GpuText(PlanMemory(model, flags.session)).c_str(), stderr);
+  }
   if (flags.conversation) {
     return Converse(flags, model, StartStatistics(flags, model, load_time.count()));
   }

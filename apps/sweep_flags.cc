@@ -87,9 +87,10 @@ void AddRunFlags(FlagParser& parser, SweepFlags& flags) {
                [&](const std::string& flag, const std::string& value) {
                  ParseShard(flag, value, sweep.shard, sweep.n_shards);
                });
-  parser.Choice("--backend", sweep.backend, {"cpu", "reference"}, {"cuda"},
-                "vector kernels, or plain scalar code to compare with");
-  parser.Choice("--compute", flags.compute, {"auto", "f32"}, {},
+  parser.Choice("--backend", sweep.backend, {"cpu", "reference", "cuda"},
+                "vector kernels, plain scalar code to compare with, or a GPU");
+  parser.Number("--device", sweep.device, 0, 1023, "the GPU: see spark-generate --list-devices");
+  parser.Choice("--compute", flags.compute, {"auto", "f32"},
                 "multiply in what is fastest, or in f32");
   parser.Text("--simd-target", flags.simd_target, "instruction set, such as AVX2");
   parser.Number<size_t>("-b,--batch-size", sweep.batch_size, 1, 65536,

@@ -16,6 +16,9 @@ namespace fs = std::filesystem;
 constexpr std::array<std::string_view, 9> kLayers = {  // lowest first
     "base", "kv", "backend", "io", "text", "model", "compress", "generate", "eval"};
 
+constexpr std::array<std::string_view, 3> kBackends = {"backend/reference/", "backend/cpu/",
+                                                       "backend/cuda/"};
+
 size_t Level(std::string_view folder) {
   return static_cast<size_t>(std::ranges::find(kLayers, folder) - kLayers.begin());
 }
@@ -63,10 +66,11 @@ std::string Violation(std::string_view file, std::string_view header, bool quote
   if (Level(folder) < kLayers.size() && Level(folder) > Level(own)) {
     return "a folder includes one above it";
   }
-  for (const auto& [one, other] : {std::pair("backend/cpu/", "backend/reference/"),
-                                   std::pair("backend/reference/", "backend/cpu/")}) {
-    if (in_src.starts_with(one) && header.starts_with(other)) {
-      return "backends don't include each other";
+  for (const std::string_view one : kBackends) {
+    for (const std::string_view other : kBackends) {
+      if (one != other && in_src.starts_with(one) && header.starts_with(other)) {
+        return "backends don't include each other";
+      }
     }
   }
   return "";
@@ -108,6 +112,7 @@ TEST_CASE("The checker of layers tells right from wrong", "[layers]") {
   CHECK(wrong("src/backend/cpu/dot.cc", "#  include \"model/config.h\""));
   CHECK(wrong("src/backend/cpu/dot.cc", "#include \"backend/reference/dot.h\""));
   CHECK(wrong("src/backend/reference/dot.cc", "#include \"backend/cpu/dot.h\""));
+  CHECK(wrong("src/backend/cuda/matmul.cu", "#include \"backend/cpu/matmul.h\""));
   CHECK(wrong("src/generate/session.cc", "#include \"eval/sweep.h\""));
   CHECK(wrong("src/generate/session.cc", "#include \"../base/half.h\""));
   CHECK(wrong("src/eval/sweep.cc", "#include \"apps/flags.h\""));
@@ -130,7 +135,7 @@ TEST_CASE("No folder includes one above it", "[layers]") {
   for (const char* top : {"src", "include", "apps"}) {
     for (const auto& entry : fs::recursive_directory_iterator(root / top)) {
       const std::string extension = entry.path().extension().string();
-      if (extension != ".h" && extension != ".cc") continue;
+      if (extension != ".h" && extension != ".cc" && extension != ".cu") continue;
       std::ifstream in(entry.path());
       std::ostringstream text;
       text << in.rdbuf();

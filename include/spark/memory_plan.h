@@ -23,6 +23,12 @@ struct MemoryPlan {
   uint64_t dense_tail = 0;    // these, in all layers
   uint64_t scratch = 0;       // activations, estimated
 
+  // With the backend "cuda", in the memory of its GPU, as well as on the host: 0 otherwise.
+  uint64_t gpu_weights = 0;
+  uint64_t gpu_kv = 0;       // compressed, one dense layer and the tail with it
+  uint64_t gpu_scratch = 0;  // activations, a tile of weights in f16; estimated
+
+  uint64_t gpu_total() const { return gpu_weights + gpu_kv + gpu_scratch; }
   uint64_t total() const {
     return weights + kv.total() + dense_layer + queries + dense_tail + scratch;
   }
@@ -33,6 +39,8 @@ MemoryPlan PlanMemory(const Model& model, const SessionOptions& options);
 
 // Some lines for people.
 std::string ToText(const MemoryPlan& plan);
+// Those of the GPU alone; empty if there is none.
+std::string GpuText(const MemoryPlan& plan);
 
 }  // namespace spark
 

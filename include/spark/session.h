@@ -31,9 +31,10 @@ struct SessionOptions {
   // only where such a pass did remove something.
   bool keep_context = true;
   size_t batch_size = 512;      // tokens that pass through a layer together
-  std::string backend = "cpu";  // "cpu" or "reference"
+  std::string backend = "cpu";  // "cpu", "reference" or "cuda"
+  int device = 0;               // "cuda": which GPU, see gpu.h
   int threads = 0;              // 0: one a core
-  bool compute_f32 = false;     // multiply in f32 instead of 8-bit integers
+  bool compute_f32 = false;     // multiply in f32 instead of 8-bit integers or f16
 };
 
 // Called often while work is under way: `done` of `total` steps. Returning false abandons the work

@@ -37,6 +37,7 @@ struct SweepOptions {
   size_t depth_read = 0;
   bool query_aware = false;  // questions are seen before compression
   std::string backend = "cpu";
+  int device = 0;  // of the backend "cuda"
   bool compute_f32 = false;
   size_t batch_size = 512;
 

@@ -1,13 +1,16 @@
 // The operations a transformer is made of. `reference/` implements them as they are written in
-// papers, `cpu/` with vectors and threads; one test suite runs every operation on every backend.
+// papers, `cpu/` with vectors and threads, `cuda/` on a GPU; one test suite runs every operation on
+// every backend.
 //
-// Conventions: matrices are row-major; `n` is a number of tokens; activations are f32. Output
-// buffers never overlap inputs unless an operation says that it works in place. Calls are coarse,
-// so a virtual call costs nothing. A backend may keep scratch memory: one thread calls it at a
-// time.
+// Conventions: matrices are row-major; `n` is a number of tokens; activations are f32, in memory
+// that the backend gave out (activations.h), which the host may be unable to read. Output buffers
+// never overlap inputs unless an operation says that it works in place. Calls are coarse, so a
+// virtual call costs nothing. A backend may keep scratch memory, and copies of weights, which must
+// not change while it lives: one thread calls it at a time.
 #ifndef SPARK_BACKEND_BACKEND_H_
 #define SPARK_BACKEND_BACKEND_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -46,6 +49,19 @@ class Backend {
   virtual ~Backend() = default;
 
   virtual std::string_view name() const = 0;
+
+  // Memory for activations, and copies from and to the host's; for those that hold them: see
+  // activations.h. Here: of a backend that computes in the host's memory.
+  virtual bool on_host() const { return true; }
+  virtual float* AllocateFloats(size_t count) { return new float[count]; }
+  virtual void FreeFloats(float* memory) { delete[] memory; }
+  virtual void CopyFromHost(const float* from, size_t count, float* to) {
+    std::copy_n(from, count, to);
+  }
+  // Waits for the operations before it.
+  virtual void CopyToHost(const float* from, size_t count, float* to) {
+    std::copy_n(from, count, to);
+  }
 
   // Calls `body`, in which operations follow each other closely: threads stay awake between them.
   // For a token's pass through the layers; worthless for long operations.
@@ -106,8 +122,15 @@ struct CpuOptions {
   bool compute_f32 = false;  // dequantise weights and multiply in f32, instead of integer products
 };
 
+struct CudaOptions {
+  int device = 0;            // as GpuNames() numbers them
+  bool compute_f32 = false;  // multiply long prompts in f32 as well, instead of f16
+};
+
 std::unique_ptr<Backend> MakeReferenceBackend();
 std::unique_ptr<Backend> MakeCpuBackend(const CpuOptions& options);
+// Throws Error where there is no such device, or in a build without CUDA.
+std::unique_ptr<Backend> MakeCudaBackend(const CudaOptions& options);
 
 }  // namespace spark
 

@@ -22,6 +22,7 @@ SessionOptions OptionsOf(const Bench& bench, const Candidate& candidate, size_t 
   options.keep_context = false;  // nothing is rewound: a sample has one question
   options.batch_size = bench.options.batch_size;
   options.backend = bench.options.backend;
+  options.device = bench.options.device;
   options.compute_f32 = bench.options.compute_f32;
   options.threads = candidate.point.threads;
   return options;

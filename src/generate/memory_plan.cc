@@ -47,6 +47,23 @@ uint64_t TailRowBytes(CacheType type, size_t head_dim) {
   return PackedRowBytes(IsQuantized(stored) ? DType::kF16 : stored, head_dim);
 }
 
+// The caches that a pass needs on the device are those of the host. Of activations the host keeps a
+// part: keys and values on their way into the cache.
+void PlanGpu(const Model& model, const SessionOptions& options, MemoryPlan& plan) {
+  if (options.backend != "cuda") return;
+  const ModelConfig& config = model.config();
+  plan.gpu_weights = plan.weights;
+  plan.gpu_kv = plan.kv.total() + plan.dense_layer + plan.dense_tail;
+  constexpr uint64_t kLogitsRows = 64;          // of a context whose logits are asked for
+  constexpr uint64_t kHalfWeights = 64u << 20;  // a tile of a matrix in f16
+  plan.gpu_scratch = plan.scratch + kLogitsRows * config.vocab_size * sizeof(float) + kHalfWeights;
+}
+
+void AddLine(std::string& text, std::string_view name, uint64_t bytes, std::string_view note) {
+  text +=
+      fmt::format("{:<28}{:>12}{}{}\n", name, FormatBytes(bytes), note.empty() ? "" : "  ", note);
+}
+
 }  // namespace
 
 MemoryPlan PlanMemory(const Model& model, const SessionOptions& options) {
@@ -76,14 +93,24 @@ MemoryPlan PlanMemory(const Model& model, const SessionOptions& options) {
       2 * config.hidden_size + 2 * config.q_size() + row + 2 * config.intermediate_size;
   plan.scratch =
       sizeof(float) * (plan.chunk * config.hidden_size + tile * per_tile_row + config.vocab_size);
+  PlanGpu(model, options, plan);
   return plan;
+}
+
+std::string GpuText(const MemoryPlan& plan) {
+  std::string text;
+  if (plan.gpu_total() == 0) return text;
+  AddLine(text, "GPU: weights", plan.gpu_weights, "");
+  AddLine(text, "GPU: KV cache", plan.gpu_kv, fmt::format("{} tokens", plan.n_tokens));
+  AddLine(text, "GPU: activations", plan.gpu_scratch, "estimated");
+  AddLine(text, "GPU: total", plan.gpu_total(), "");
+  return text;
 }
 
 std::string ToText(const MemoryPlan& plan) {
   std::string text;
   const auto line = [&](std::string_view name, uint64_t bytes, std::string_view note) {
-    text +=
-        fmt::format("{:<28}{:>12}{}{}\n", name, FormatBytes(bytes), note.empty() ? "" : "  ", note);
+    AddLine(text, name, bytes, note);
   };
   line("weights", plan.weights, "mapped from the file");
   line(fmt::format("KV cache, {} tokens", plan.n_tokens), plan.kv.total(), "");
@@ -101,7 +128,7 @@ std::string ToText(const MemoryPlan& plan) {
   line("activations", plan.scratch, "estimated");
   line("total", plan.total(), "");
   line("(KV cache, dense f16", plan.kv_dense_f16, "for comparison)");
-  return text;
+  return text + GpuText(plan);
 }
 
 }  // namespace spark

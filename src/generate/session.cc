@@ -65,8 +65,8 @@ struct Session::Impl {
   ContextTarget context_target() { return {pass_plan(), cache, times.compress_seconds}; }
 
   // Runs a piece of a context through the layers, compressing as it goes.
-  std::vector<float> PrefillPiece(std::span<const TokenId> ids, const PassProgress& progress,
-                                  const CompressionPass& pass, std::vector<ContextTarget> targets) {
+  Activations PrefillPiece(std::span<const TokenId> ids, const PassProgress& progress,
+                           const CompressionPass& pass, std::vector<ContextTarget> targets) {
     ContextObserver observer(progress, ids.size(), pass, std::move(targets));
     return transformer.Forward(ids, position, cache, &observer);
   }
@@ -92,8 +92,8 @@ struct Session::Impl {
     const Clock::time_point start = Clock::now();
     std::vector<ContextTarget> targets;
     for (Impl* s : group) targets.push_back(s->context_target());
-    const std::vector<float> hidden = group.front()->PrefillPiece(
-        ids, progress, {.next_position = ids.size()}, std::move(targets));
+    Activations hidden = group.front()->PrefillPiece(ids, progress, {.next_position = ids.size()},
+                                                     std::move(targets));
     double seconds = SecondsSince(start);
     for (const Impl* s : group) seconds -= s->times.compress_seconds;
     for (Impl* s : group) {
@@ -103,11 +103,11 @@ struct Session::Impl {
     }
   }
 
-  std::vector<float> AppendPiece(std::span<const TokenId> ids, const PassProgress& progress) {
+  Activations AppendPiece(std::span<const TokenId> ids, const PassProgress& progress) {
     const CompressionPass pass{.next_position = position + ids.size(), .generated = true};
     TailObserver observer(progress, ids.size(), pass_plan(), pass, TailLimit(), recent,
                           TailSize() + ids.size() >= TailLimit());
-    std::vector<float> hidden = transformer.Forward(ids, position, cache, &observer);
+    Activations hidden = transformer.Forward(ids, position, cache, &observer);
     times.compress_seconds += observer.compress_seconds();
     context_changed = context_changed || observer.compress_seconds() > 0;
     return hidden;
@@ -130,9 +130,10 @@ struct Session::Impl {
   }
 
   // Keeps what NextLogits() needs, and hands out all rows' logits if they are asked for.
-  void TakeHidden(const std::vector<float>& hidden, const LogitsSink& sink) {
+  void TakeHidden(Activations& hidden, const LogitsSink& sink) {
     const size_t width = model.config().hidden_size;
-    last_hidden.assign(hidden.end() - static_cast<std::ptrdiff_t>(width), hidden.end());
+    const float* last = hidden.OnHost(hidden.size() - width, width);
+    last_hidden.assign(last, last + width);
     logits_ready = false;
     if (!sink) return;
     // Vocabularies are large: 64 rows of 128k logits are 32 MiB.
@@ -190,7 +191,7 @@ void Session::Prefill(std::span<const TokenId> ids, const Progress& progress,
     const CompressionPass pass{.next_position = s.position + n,
                                .begins = s.position == 0,
                                .ends = s.position + n == ids.size()};
-    const std::vector<float> hidden =
+    Activations hidden =
         s.PrefillPiece(ids.subspan(s.position, n), steps, pass, {s.context_target()});
     s.position += n;
     steps.done = s.position * s.model.config().n_layers;
@@ -281,7 +282,7 @@ void Session::Append(std::span<const TokenId> ids, const Progress& progress,
   PassProgress steps{progress, 0, ids.size() * s.model.config().n_layers};
   for (size_t first = 0; first < ids.size();) {
     const size_t n = std::min(ids.size() - first, s.TailLimit() - s.TailSize());
-    const std::vector<float> hidden = s.AppendPiece(ids.subspan(first, n), steps);
+    Activations hidden = s.AppendPiece(ids.subspan(first, n), steps);
     s.position += n;
     first += n;
     steps.done = first * s.model.config().n_layers;
@@ -308,7 +309,7 @@ std::span<const float> Session::NextLogits() {
   if (s.last_hidden.empty()) throw Error("there is no token yet that another could follow");
   if (!s.logits_ready) {
     s.logits.resize(s.model.config().vocab_size);
-    s.transformer.Logits(s.last_hidden.data(), 1, s.logits.data());
+    s.transformer.Logits(s.last_hidden, s.logits.data());
     s.logits_ready = true;
   }
   return s.logits;

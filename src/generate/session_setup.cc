@@ -48,8 +48,12 @@ std::unique_ptr<Backend> MakeBackend(const SessionOptions& options, int threads)
   if (options.backend == "cpu") {
     return MakeCpuBackend({.threads = threads, .compute_f32 = options.compute_f32});
   }
-  throw UsageError(options.backend == "cuda" ? "not available yet" : "unknown backend",
-                   {.field = "--backend", .found = options.backend, .allowed = "cpu, reference"});
+  if (options.backend == "cuda") {
+    return MakeCudaBackend({.device = options.device, .compute_f32 = options.compute_f32});
+  }
+  throw UsageError(
+      "unknown backend",
+      {.field = "--backend", .found = options.backend, .allowed = "cpu, reference, cuda"});
 }
 
 }  // namespace spark

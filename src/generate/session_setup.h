@@ -24,7 +24,7 @@ CacheTypes TailTypes(const SessionOptions& options, bool compressed_later);
 // and some stages would look at all of its queries.
 size_t QueryWindow(const SessionOptions& options);
 
-// Throws UsageError for a name that is none.
+// Throws UsageError for a name that is none, Error for a GPU that is not there.
 std::unique_ptr<Backend> MakeBackend(const SessionOptions& options, int threads);
 
 }  // namespace spark

@@ -1,15 +1,24 @@
 #include "kv/dense_store.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 
 #include "kv/packed_row.h"
 #include "kv/store_parts.h"
 
 namespace spark {
+namespace {
+
+uint64_t NewId() {
+  static std::atomic<uint64_t> last{0};
+  return ++last;
+}
+
+}  // namespace
 
 DenseStore::DenseStore(DType type, size_t dim)
-    : type_(type), dim_(dim), row_bytes_(PackedRowBytes(type, dim)) {
+    : type_(type), dim_(dim), row_bytes_(PackedRowBytes(type, dim)), changes_{.id = NewId()} {
   CheckCacheType(type);
 }
 
@@ -42,10 +51,16 @@ void DenseStore::Reserve(size_t n) {
   if (n * row_bytes_ > bytes_.size()) bytes_.Resize(n * row_bytes_);
 }
 
-void DenseStore::Truncate(size_t n) { size_ = std::min(size_, n); }
+void DenseStore::Truncate(size_t n) {
+  if (n >= size_) return;
+  size_ = n;
+  changes_ = {.id = NewId()};
+}
 
 void DenseStore::Overwrite(size_t t, const float* row) {
   PackRow(type_, row, dim_, bytes_.data() + t * row_bytes_);
+  ++changes_.overwrites;
+  changes_.overwritten = t;
 }
 
 DenseStore DenseStore::Slice(size_t first, size_t n) const {

@@ -11,6 +11,14 @@
 
 namespace spark {
 
+// For whoever keeps a copy of a store's rows: while `id` is the same, rows have only been added,
+// but for `overwrites` of them, of which the last one was that of row `overwritten`.
+struct RowChanges {
+  uint64_t id = 0;  // no other store has it
+  uint64_t overwrites = 0;
+  size_t overwritten = 0;
+};
+
 // Layout: `size` packed rows (packed_row.h) of row_bytes() each, one after the other.
 class DenseStore {
  public:
@@ -46,6 +54,7 @@ class DenseStore {
 
   void ReadRow(size_t t, float* out) const;  // out: [dim]
   size_t AllocatedBytes() const { return bytes_.AllocatedBytes(); }
+  const RowChanges& changes() const { return changes_; }
 
   static constexpr size_t kGrowTokens = 32;
 
@@ -55,6 +64,7 @@ class DenseStore {
   size_t row_bytes_;
   size_t size_ = 0;
   AlignedBytes bytes_;
+  RowChanges changes_;
 };
 
 }  // namespace spark

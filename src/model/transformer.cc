@@ -14,13 +14,14 @@ namespace {
 constexpr size_t kFewTokens = 8;
 
 // Collects the last `window.n` queries of a batch of `n_batch` tokens, tile by tile.
-void KeepWindow(const std::vector<float>& q, size_t first, size_t n, size_t n_batch, size_t q_size,
+void KeepWindow(Activations& q, size_t first, size_t n, size_t n_batch, size_t q_size,
                 WindowQueries& window) {
   const size_t window_start = n_batch - window.n;
-  for (size_t i = std::max(first, window_start); i < first + n; ++i) {
-    std::copy_n(q.data() + (i - first) * q_size, q_size,
-                window.q.data() + (i - window_start) * q_size);
-  }
+  const size_t from = std::max(first, window_start);
+  if (from >= first + n) return;
+  const size_t count = (first + n - from) * q_size;
+  std::copy_n(q.OnHost((from - first) * q_size, count), count,
+              window.q.data() + (from - window_start) * q_size);
 }
 
 }  // namespace
@@ -36,7 +37,16 @@ Transformer::Transformer(const ModelConfig& config, const Weights& weights, Back
                            : 1.0f / std::sqrt(static_cast<float>(config.head_dim))),
       global_frequencies_(RopeFrequencies(config.rope, weights.rope_divisors)),
       local_frequencies_(RopeFrequencies(config.local_rope, {})),
-      no_frequencies_(global_frequencies_.size(), 0.0f) {}
+      no_frequencies_(global_frequencies_.size(), 0.0f),
+      normed_(backend),
+      q_(backend),
+      k_(backend),
+      v_(backend),
+      attended_(backend),
+      gate_(backend),
+      up_(backend),
+      delta_(backend),
+      logits_(backend) {}
 
 const RopeConfig& Transformer::rope(size_t layer) const {
   return config_.layers[layer].rope == LayerConfig::Rope::kLocal ? config_.local_rope
@@ -80,10 +90,12 @@ std::vector<Transformer::TileAngles> Transformer::MakeAngles(size_t first_positi
 
 // Layer by layer, not tile by tile: when a layer has seen the whole batch its cache can be
 // compressed at once, so at most one layer is ever dense.
-std::vector<float> Transformer::Forward(std::span<const int32_t> ids, size_t first_position,
-                                        KvCache& cache, LayerObserver* observer) {
-  Batch batch{.n = ids.size(), .angles = MakeAngles(first_position, ids.size())};
-  batch.x.resize(batch.n * config_.hidden_size);
+Activations Transformer::Forward(std::span<const int32_t> ids, size_t first_position,
+                                 KvCache& cache, LayerObserver* observer) {
+  Batch batch{.n = ids.size(),
+              .angles = MakeAngles(first_position, ids.size()),
+              .x = Activations(backend_)};
+  batch.x.Resize(batch.n * config_.hidden_size);
   if (observer != nullptr) batch.window.n = std::min(observer->window(), batch.n);
   batch.window.q.resize(batch.window.n * config_.q_size());
 
@@ -122,7 +134,7 @@ void Transformer::RunLayer(size_t layer, KvCache& cache, LayerObserver* observer
 // x̂ = norm₁(x); biases, norms and rotations as far as the architecture has them.
 void Transformer::AttentionBlock(const LayerWeights& w, const RopeAngles* angles, size_t n,
                                  float* x, LayerCache& cache) {
-  attended_.resize(n * config_.q_size());
+  attended_.Resize(n * config_.q_size());
 
   const float* normed = PreNorm(x, n, w.attn_norm);
   Project(normed, n, {{w.wq, w.bq, q_}, {w.wk, w.bk, k_}, {w.wv, w.bv, v_}});
@@ -133,7 +145,7 @@ void Transformer::AttentionBlock(const LayerWeights& w, const RopeAngles* angles
     backend_.Rope(k_.data(), n, config_.n_kv_heads, config_.head_dim, *angles);
   }
 
-  cache.Append(k_.data(), v_.data(), n);
+  cache.Append(k_.OnHost(), v_.OnHost(), n);
   backend_.Attend(q_.data(), n, config_.n_heads, cache,
                   {attention_scale_, config_.attention_softcap}, attended_.data());
   cache.Trim();
@@ -159,22 +171,29 @@ void Transformer::MlpBlock(const LayerWeights& w, size_t n, float* x) {
 
 void Transformer::Logits(const float* hidden, size_t n, float* logits) {
   const float* normed = PreNorm(hidden, n, weights_.output_norm);
-  backend_.MatMul(normed, n, weights_.output, logits);
-  if (config_.final_softcap > 0) {
-    backend_.SoftCap(logits, config_.final_softcap, n * config_.vocab_size);
-  }
+  const size_t count = n * config_.vocab_size;
+  if (!backend_.on_host()) logits_.Resize(count);
+  float* out = backend_.on_host() ? logits : logits_.data();
+  backend_.MatMul(normed, n, weights_.output, out);
+  if (config_.final_softcap > 0) backend_.SoftCap(out, config_.final_softcap, count);
+  if (out != logits) backend_.CopyToHost(out, count, logits);
+}
+
+void Transformer::Logits(std::span<const float> hidden_on_host, float* logits) {
+  delta_.Assign(hidden_on_host);
+  Logits(delta_.data(), hidden_on_host.size() / config_.hidden_size, logits);
 }
 
 // x itself if there is no norm.
 const float* Transformer::PreNorm(const float* x, size_t n, const std::vector<float>& weight) {
   if (weight.empty()) return x;
-  normed_.resize(n * weight.size());
+  normed_.Resize(n * weight.size());
   backend_.RmsNorm(x, n, weight, config_.rms_norm_eps, normed_.data());
   return normed_.data();
 }
 
 // Every run of weight.size() elements by itself: a token, or a head of it.
-void Transformer::NormInPlace(const std::vector<float>& weight, std::vector<float>& x) {
+void Transformer::NormInPlace(const std::vector<float>& weight, Activations& x) {
   if (weight.empty()) return;
   backend_.RmsNorm(x.data(), x.size() / weight.size(), weight, config_.rms_norm_eps, x.data());
 }
@@ -183,7 +202,7 @@ void Transformer::Project(const float* x, size_t n, std::initializer_list<Projec
   std::array<Product, 3> products;
   size_t count = 0;
   for (const Projection& p : projections) {
-    p.out.resize(n * p.w.rows);
+    p.out.Resize(n * p.w.rows);
     products[count++] = {&p.w, p.out.data()};
   }
   backend_.MatMul(x, n, std::span(products).first(count));

@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include "backend/activations.h"
 #include "backend/backend.h"
 #include "kv/kv_cache.h"
 #include "model/config.h"
@@ -51,11 +52,13 @@ class Transformer {
   // Runs tokens at positions first_position, … through all layers and appends their keys and values
   // to the tails of `cache`. Ids lie in [0, vocab_size). `observer` may be null.
   // Returns the hidden states after the last layer, [n, hidden_size]; see Logits().
-  std::vector<float> Forward(std::span<const int32_t> ids, size_t first_position, KvCache& cache,
-                             LayerObserver* observer);
+  Activations Forward(std::span<const int32_t> ids, size_t first_position, KvCache& cache,
+                      LayerObserver* observer);
 
-  // hidden: [n, hidden_size], rows of Forward()'s result. logits: [n, vocab_size]
+  // hidden: [n, hidden_size], rows of Forward()'s result, or a copy on the host.
+  // logits: [n, vocab_size], on the host
   void Logits(const float* hidden, size_t n, float* logits);
+  void Logits(std::span<const float> hidden_on_host, float* logits);
 
   const ModelConfig& config() const { return config_; }
   // How a layer rotates queries and keys, and by how many radians a position, [rope(layer).dim /
@@ -74,7 +77,7 @@ class Transformer {
   struct Batch {
     size_t n = 0;
     std::vector<TileAngles> angles{};  // of every tile
-    std::vector<float> x{};            // [n, hidden_size]
+    Activations x;                     // [n, hidden_size]
     WindowQueries window{};            // of the layer under way
   };
   void RunLayer(size_t layer, KvCache& cache, LayerObserver* observer, Batch& batch);
@@ -85,12 +88,12 @@ class Transformer {
   void MlpBlock(const LayerWeights& w, size_t n, float* x);
 
   const float* PreNorm(const float* x, size_t n, const std::vector<float>& weight);
-  void NormInPlace(const std::vector<float>& weight, std::vector<float>& x);
+  void NormInPlace(const std::vector<float>& weight, Activations& x);
   // out = W x + b, of one x for several W of as many columns.
   struct Projection {
     const Weight& w;
     const std::vector<float>& bias;
-    std::vector<float>& out;
+    Activations& out;
   };
   void Project(const float* x, size_t n, std::initializer_list<Projection> projections);
 
@@ -102,7 +105,7 @@ class Transformer {
   const std::vector<float> global_frequencies_, local_frequencies_, no_frequencies_;
 
   // Scratch for one tile; q_ still holds the tile's queries after AttentionBlock().
-  std::vector<float> normed_, q_, k_, v_, attended_, gate_, up_, delta_;
+  Activations normed_, q_, k_, v_, attended_, gate_, up_, delta_, logits_;
 };
 
 }  // namespace spark

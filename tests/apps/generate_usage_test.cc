@@ -88,7 +88,7 @@ TEST_CASE("flags that do not exist or are incomplete are refused", "[generate]")
   CheckRefused({"-p", "A", "-q", "x", "--question-ids", "1"}, 2, "only one of");
   CheckRefused({"-p", "A", "--chat-template", "chatml", "--no-chat-template"}, 2, "only one of");
   CheckRefused({"-p", "A", "--stats", "xml"}, 2, "allowed text, json, none");
-  CheckRefused({"-p", "A", "--backend", "tpu"}, 2, "allowed cpu, reference");
+  CheckRefused({"-p", "A", "--backend", "tpu"}, 2, "allowed cpu, reference, cuda");
   CheckRefused({"-p", "A", "--compute", "f8"}, 2, "allowed auto, f32");
   CheckRefused({"-p", "A", "-ctk", "f8"}, 2, "--cache-type-k");
   CheckRefused({"-p", "A", "--stop", ""}, 2, "stop");
@@ -99,12 +99,13 @@ TEST_CASE("flags that do not exist or are incomplete are refused", "[generate]")
   CheckRefused({"-p", "A", "--system-prompt", "B"}, 2, "--chat-template");  // the model has none
 }
 
-TEST_CASE("what later versions will do is refused with a line that says so", "[generate]") {
-  for (const Args& flag : std::vector<Args>{{"--backend", "cuda"}}) {
-    Args args = {"-p", "A"};
-    args.insert(args.end(), flag.begin(), flag.end());
-    CheckRefused(args, 2, "not available yet");
-  }
+TEST_CASE("a GPU that is not there is refused with one line", "[generate]") {
+  const ProcessResult list = SparkGenerate({"--list-devices"});
+  if (list.exit_code == 0) SKIP("there is a GPU");
+  const bool built_with_cuda = !Contains(list.err, "no CUDA backend");
+  const std::string message = built_with_cuda ? "no GPU to compute on" : "-DSPARK_CUDA=ON";
+  CheckRefused({"--list-devices"}, 1, message);
+  CheckRefused({"-p", "A", "--backend", "cuda"}, 1, message);
 }
 
 TEST_CASE("missing and unusable files fail with one line", "[generate]") {

@@ -107,7 +107,7 @@ TEST_CASE("flags that cannot be meant end in one line and code 2", "[sweep]") {
   refused(With(base, {"--shard", "0/2"}), "--shard");
   refused(With(base, {"--shard", "1"}), "--shard");
   refused(With(base, {"--format", "xml"}), "--format");
-  refused(With(base, {"--backend", "cuda"}), "not available yet");
+  refused(With(base, {"--device", "-1"}), "--device");
   refused(With(base, {"--nosuch"}), "--nosuch");
   refused({"merge", "-o", out}, "merge");
 }

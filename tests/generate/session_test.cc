@@ -181,7 +181,6 @@ TEST_CASE("options that can't be meant are refused", "[session]") {
     CHECK_THROWS_AS(Session(TinyLlama(), options), UsageError);
   };
   refused([](SessionOptions& o) { o.backend = "gpu"; });
-  refused([](SessionOptions& o) { o.backend = "cuda"; });
   refused([](SessionOptions& o) { o.threads = -1; });
   refused([](SessionOptions& o) { o.threads = 1 << 20; });
   refused([](SessionOptions& o) { o.batch_size = 0; });

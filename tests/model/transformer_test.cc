@@ -55,7 +55,8 @@ std::vector<float> Added(const GgufWriter& writer, bool reference) {
   const CacheTypes types = {DType::kF32, DType::kF32};
   KvCache cache(config.n_layers, config.n_kv_heads, config.head_dim, types);
   const std::vector<int32_t> ids = {1, 5, 7};
-  std::vector<float> x = transformer.Forward(ids, 0, cache, nullptr);
+  Activations hidden = transformer.Forward(ids, 0, cache, nullptr);
+  std::vector<float> x(hidden.data(), hidden.data() + hidden.size());
   std::vector<float> embedded(x.size());
   backend->Embed(file.weights().token_embedding, ids, embedded.data());
   for (size_t i = 0; i < x.size(); ++i) x[i] -= embedded[i];
