@@ -14,6 +14,7 @@
 #include "backend/cpu/attention_kernels.h"
 #include "backend/cpu/lanes-inl.h"
 #include "backend/cpu/tiles.h"
+#include "backend/cpu/weight_memory-inl.h"
 #include "hwy/highway.h"
 #include "kv/packed_row.h"
 
@@ -180,6 +181,9 @@ class CodeValues {
     };
     const auto* row = reinterpret_cast<const int8_t*>(codes);
     for (size_t t = 0; t < n; t += 4, row += 4 * row_bytes) {
+      if (first_row == 0) {
+        for (size_t i = 0; i < 4; ++i) PrefetchAhead<64>(row + i * row_bytes);
+      }
       hn::Vec<Code> quad[4];
       const size_t last = HWY_MIN(size_t{3}, n - 1 - t);  // those behind it have the weight 0
       LoadQuad(row, row + HWY_MIN(size_t{1}, last) * row_bytes,

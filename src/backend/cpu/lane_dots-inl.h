@@ -19,6 +19,7 @@
 #include "backend/cpu/lanes-inl.h"
 #include "backend/cpu/quad_dot-inl.h"
 #include "backend/cpu/tiles.h"
+#include "backend/cpu/weight_memory-inl.h"
 #include "hwy/highway.h"
 #include "kv/lane_store.h"
 
@@ -140,6 +141,11 @@ inline LaneQuery MakeLaneQuery(const RowsView& keys, const float* q, size_t n_ro
     for (size_t j = 0; j < dim; ++j) query.centre[r] += row[j] * keys.lanes->centre()[j];
   }
   return query;
+}
+
+// Where memory is asked for in step with the work: a tile's worth of it.
+HWY_INLINE void AskForTiles(const std::byte* tile, const LaneLayout& layout) {
+  for (size_t i = 0; i < layout.tile_bytes(); i += 64) PrefetchAhead<64>(tile + i);
 }
 
 // Stored f16 numbers of Lanes(df) tokens.
@@ -296,6 +302,7 @@ void LaneDotsOf(const LaneStore& keys, size_t first, size_t n, const LaneQuery& 
   const LaneLayout& layout = keys.layout();
   const std::byte* tile = keys.Tile(first / LaneLayout::kTokens);
   for (size_t t = 0; t < n; t += LaneLayout::kTokens, tile += layout.tile_bytes()) {
+    AskForTiles(tile, layout);
     size_t r = 0;
     const auto rows = [&]<size_t kRows>() HWY_ATTR {
       LaneTileScores<kRows, kTables>(tile, layout, query, r, n - t, scores + t, stride);
@@ -417,6 +424,7 @@ inline void LaneDots(const RowsView& keys, size_t first, size_t n, const LaneQue
     for (size_t t = 0; t < n; t += hn::Lanes(df)) {
       const std::byte* tile = keys.lanes->Tile((first + t) / LaneLayout::kTokens);
       const size_t lane = (first + t) % LaneLayout::kTokens;
+      if (r == 0 && lane == 0) AskForTiles(tile, layout);
       hn::StoreN(LanesScore(tile, layout, query, r, lane), df, out + t, n - t);
     }
   }
