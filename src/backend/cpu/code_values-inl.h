@@ -53,10 +53,8 @@ class CodeValues {
     for (size_t g = 0; g < groups_; ++g) MakeWeights(rows, p, stride, n, g);
     const std::byte* codes = rows + PackedScaleBytes(values_.type, values_.head_dim);
     for (size_t j = 0; j < values_.head_dim; j += 64) {
-      size_t r = 0;
-      for (; n_rows_ - r >= 3 && n_rows_ - r != 4; r += 3) AddRows<3>(codes + j, n, r, j);
-      for (; n_rows_ - r >= 2; r += 2) AddRows<2>(codes + j, n, r, j);
-      if (n_rows_ > r) AddRows<1>(codes + j, n, r, j);
+      ByThreeRows(n_rows_, [&](auto rows, size_t r)
+                               SPARK_INLINE_LAMBDA { AddRows<rows>(codes + j, n, r, j); });
     }
   }
 
@@ -139,8 +137,7 @@ class CodeValues {
     }
   }
 
-  // 64 channels of four tokens: lane c of block b of v<i> holds the codes of channel 16 b + 4 i +
-  // c.
+  // 64 channels of four tokens: lane c of block b of v[i] has the codes of channel 16 b + 4 i + c.
   static HWY_INLINE void LoadQuad(const int8_t* r0, const int8_t* r1, const int8_t* r2,
                                   const int8_t* r3, hn::Vec<Code> (&v)[4]) {
     const Code d;
@@ -217,7 +214,7 @@ class CodeValues {
   size_t n_rows_;
   size_t groups_;
   uint8_t* weights_;
-  float* sums_;   // [n_rows, D], channels in the order of Quad
+  float* sums_;   // [n_rows, D], channels in the order of LoadQuad()
   float* steps_;  // [groups]
 };
 

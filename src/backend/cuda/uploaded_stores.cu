@@ -1,4 +1,6 @@
 #include <cstring>
+#include <optional>
+#include <type_traits>
 
 #include "backend/cuda/kv_mirror.h"
 
@@ -82,37 +84,7 @@ class UploadedStores::Layout {
     return view;
   }
 
-  // The kernels have no layout of their own for these: they become masked ones, kept values f16.
-  StoreView Describe(const LaneStore& store) {
-    masked_.push_back(std::make_unique<SparseStore>(Masked(store)));
-    return Describe(*masked_.back());
-  }
-
  private:
-  static SparseStore Masked(const LaneStore& store) {
-    const size_t dim = store.head_dim();
-    std::vector<float> rows(store.size() * dim), scalars(store.size());
-    std::vector<uint8_t> masks(store.size() * MaskBytes(dim));
-    for (size_t t = 0; t < store.size(); ++t) {
-      float* row = &rows[t * dim];
-      store.ReadRow(t, row);
-      for (size_t j = 0; store.centre() != nullptr && j < dim; ++j) row[j] -= store.centre()[j];
-      scalars[t] = store.Scalar(t);
-      for (size_t i = 0; i < store.n_kept(); ++i) {
-        SetMaskBit(&masks[t * MaskBytes(dim)], store.Channel(t, i));
-      }
-    }
-    return SparseStore::Pack({.rows = rows.data(),
-                              .stride = dim,
-                              .n_tokens = store.size(),
-                              .head_dim = dim,
-                              .masks = masks.data(),
-                              .scalars = scalars,
-                              .fill = {store.fill(), dim},
-                              .centre = {store.centre(), store.centre() == nullptr ? 0 : dim}},
-                             DType::kF16, Recovery::kMean);
-  }
-
   static constexpr size_t kPartAlignment = 16;
 
   // Sampled recovery is an ablation, and what it draws would have to be drawn alike on the device:
@@ -131,8 +103,48 @@ class UploadedStores::Layout {
   size_t bytes_ = 0;
   std::vector<Part> parts_;
   std::vector<std::unique_ptr<std::vector<std::byte>>> own_;
-  std::vector<std::unique_ptr<SparseStore>> masked_;
 };
+
+// The kernels have no layout of their own for keys in lanes: they become masked ones, kept values
+// f16.
+static SparseStore Masked(const LaneStore& store) {
+  const size_t dim = store.head_dim();
+  std::vector<float> rows(store.size() * dim), scalars(store.size());
+  std::vector<uint8_t> masks(store.size() * MaskBytes(dim));
+  for (size_t t = 0; t < store.size(); ++t) {
+    float* row = &rows[t * dim];
+    store.ReadRow(t, row);
+    for (size_t j = 0; store.centre() != nullptr && j < dim; ++j) row[j] -= store.centre()[j];
+    scalars[t] = store.Scalar(t);
+    for (size_t i = 0; i < store.n_kept(); ++i) {
+      SetMaskBit(&masks[t * MaskBytes(dim)], store.Channel(t, i));
+    }
+  }
+  return SparseStore::Pack({.rows = rows.data(),
+                            .stride = dim,
+                            .n_tokens = store.size(),
+                            .head_dim = dim,
+                            .masks = masks.data(),
+                            .scalars = scalars,
+                            .fill = {store.fill(), dim},
+                            .centre = {store.centre(), store.centre() == nullptr ? 0 : dim}},
+                           DType::kF16, Recovery::kMean);
+}
+
+// `masked`: what lanes have become, for the next time that the same keys are described.
+template <class Layout>
+StoreView DescribeKeys(const KeyStore& keys, Layout& layout, std::optional<SparseStore>& masked) {
+  return std::visit(
+      [&](const auto& store) {
+        if constexpr (std::is_same_v<std::decay_t<decltype(store)>, LaneStore>) {
+          if (!masked) masked = Masked(store);
+          return layout.Describe(*masked);
+        } else {
+          return layout.Describe(store);
+        }
+      },
+      keys);
+}
 
 // `describe` adds the arrays to a layout and returns the view.
 template <class Describe>
@@ -156,9 +168,10 @@ void UploadedStores::Upload(const Describe& describe, Staging& staging) {
 }
 
 UploadedStores::UploadedStores(const KeyStore& keys, Staging& staging) {
+  std::optional<SparseStore> masked;
   const auto describe = [&](Layout& layout) {
     SegmentView view;
-    view.keys = std::visit([&](const auto& store) { return layout.Describe(store); }, keys);
+    view.keys = DescribeKeys(keys, layout, masked);
     view.n_tokens = static_cast<uint32_t>(Size(keys));
     return view;
   };
@@ -166,9 +179,10 @@ UploadedStores::UploadedStores(const KeyStore& keys, Staging& staging) {
 }
 
 UploadedStores::UploadedStores(const Segment& segment, Staging& staging) {
+  std::optional<SparseStore> masked;
   const auto describe = [&](Layout& layout) {
     SegmentView view;
-    view.keys = std::visit([&](const auto& store) { return layout.Describe(store); }, segment.keys);
+    view.keys = DescribeKeys(segment.keys, layout, masked);
     view.values =
         std::visit([&](const auto& store) { return layout.Describe(store); }, segment.values);
     view.n_tokens = static_cast<uint32_t>(segment.size());
