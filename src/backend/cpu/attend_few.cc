@@ -69,14 +69,14 @@ HWY_INLINE void ScoreChunks(const RowsView& keys, size_t first, size_t count, si
   } else if (HasSparseDots(keys)) {
     const SparseQuery query = MakeSparseQuery(keys, q, n_rows, prepared, scratch);
     chunks([&](size_t t, size_t n, float* out) HWY_ATTR {
-      memory.Step();
+      StepAhead(memory);
       SparseDots(keys, t, n, query, n_rows, out, stride);
     });
   } else {
     float* tile = scratch + FewQueryFloats(keys.head_dim);
     const float* gathered = GatherQuery(keys, q, n_rows, scratch);
     chunks([&](size_t t, size_t n, float* out) HWY_ATTR {
-      memory.Step();
+      StepAhead(memory);
       ScoreTile(keys, t, n, gathered, n_rows, out, stride, tile);
     });
   }
@@ -116,12 +116,14 @@ void SoftmaxRow(float* scores, size_t n, float scale, float& max, float& sum, Me
   max = hn::ReduceMax(df, largest);
   const FloatVec shift = hn::Set(df, max);
   FloatVec total = hn::Zero(df);
+  auto ahead = memory.Begin();
   for (size_t t = 0; t < whole; t += lanes) {
-    memory.Step();
+    ahead.Step();
     const FloatVec p = Exp(df, hn::Sub(scaled(t), shift));
     total = hn::Add(total, p);
     hn::StoreU(p, df, scores + t);
   }
+  memory.End(ahead);
   if (whole < n) {
     const FloatVec p = hn::IfThenElseZero(valid, Exp(df, hn::Sub(scaled(whole), shift)));
     total = hn::Add(total, p);
@@ -141,7 +143,7 @@ struct ValueRows {
 template <class T>
 ValueRows(const T*, size_t, size_t) -> ValueRows<T>;
 
-constexpr size_t kStepTokens = 4;  // values between two steps of RunMemory
+constexpr size_t kStepTokens = 4;  // values between two steps of LinesAhead
 
 // out[r, j] = Σ_t p[r, t] v[t, j] for kRows rows and j < n_cols, beside what is there if `add`.
 // out: [kRows, dim]
@@ -151,6 +153,7 @@ HWY_NOINLINE void WeightedRows(const float* p, size_t stride, const ValueRows<T>
   const FloatTag df;
   const size_t lanes = hn::Lanes(df);
   const size_t n = values.n;
+  auto ahead = memory.Begin();
   for (size_t j = 0; j < n_cols; j += 2 * lanes) {
     const T* v = values.rows + j;
     const bool two = j + lanes < n_cols;
@@ -164,7 +167,7 @@ HWY_NOINLINE void WeightedRows(const float* p, size_t stride, const ValueRows<T>
     FloatVec c00 = old0(0), c10 = old0(1), c20 = old0(2), c30 = old0(3);
     FloatVec c01 = old1(0), c11 = old1(1), c21 = old1(2), c31 = old1(3);
     for (size_t t = 0; t < n; t += kStepTokens) {
-      memory.Step();
+      ahead.Step();
       const T* vt = v + t * values.stride;
       const size_t n_t = HWY_MIN(kStepTokens, n - t);
       if (two) {
@@ -184,6 +187,7 @@ HWY_NOINLINE void WeightedRows(const float* p, size_t stride, const ValueRows<T>
     if constexpr (kRows > 2) store(2, c20, c21);
     if constexpr (kRows > 3) store(3, c30, c31);
   }
+  memory.End(ahead);
 }
 
 template <class T, class Memory>
@@ -280,14 +284,13 @@ HWY_INLINE void SoftmaxRows(const QueryTile& queries, const TokenRun& run, float
     const size_t n = seen.end - seen.first;
     const ScoreScale& scale = queries.scale;
     if (scale.softcap > 0) CapRow(begin, n, scale);
-    SoftmaxRow(begin, n, scale.softcap > 0 ? 1.0f : scale.scale, out.max[r], out.sum[r],
-               memory);
+    SoftmaxRow(begin, n, scale.softcap > 0 ? 1.0f : scale.scale, out.max[r], out.sum[r], memory);
     std::fill(row, begin, 0.0f);
     std::fill(begin + n, row + run.count, 0.0f);
   }
 }
 
-// How often AddValues() calls memory.Step() for n tokens, about.
+// Steps of LinesAhead that AddValues() takes for n tokens, about.
 size_t ValueSteps(const RowsView& values, size_t n, size_t n_rows) {
   return CeilDiv(n, kStepTokens) * CeilDiv(values.head_dim, 2 * hn::Lanes(FloatTag())) *
          CeilDiv(n_rows, size_t{4});

@@ -94,7 +94,7 @@ class CodeValues {
     std::memset(sums_, 0, n_rows * values.head_dim * sizeof(float));
   }
 
-  // How often Add() calls memory.Step() for n tokens.
+  // Steps of LinesAhead that Add() takes for n tokens.
   static size_t Steps(size_t n, size_t n_rows, size_t dim) {
     return (CeilDiv(n, 16) + CeilDiv(n, 4) * CeilDiv(n_rows, 3)) * (dim / 64);
   }
@@ -161,8 +161,9 @@ class CodeValues {
     float* scales0 = scales_ + g * kTokens;
     float* scales1 = scales0 + kTokens;
     FloatVec most0 = hn::Zero(df), most1 = hn::Zero(df);
+    auto ahead = memory.Begin();
     for (size_t t = 0; t < end; t += 16) {
-      memory.Step();
+      ahead.Step();
       const auto tokens = hn::Iota(d32, static_cast<int32_t>(t));
       const auto offsets = hn::Mul(hn::Min(tokens, last), row_bytes);
       const auto found = hn::BitCast(du32, hn::GatherOffset(d32, pairs, offsets));
@@ -174,6 +175,7 @@ class CodeValues {
       hn::Store(s0, df, scales0 + t);
       hn::Store(s1, df, scales1 + t);
     }
+    memory.End(ahead);
     const auto finish = [&](FloatVec most, float& step, float* scales) SPARK_INLINE_LAMBDA {
       const float largest = hn::ReduceMax(df, most);
       step = largest * (1 / 65535.0f);
@@ -264,14 +266,16 @@ class CodeValues {
     const auto* row = reinterpret_cast<const int8_t*>(codes);
     const size_t g = j / kScaleGroup;
     const uint8_t* weights = Weights(first_row, g);
+    auto ahead = memory.Begin();
     size_t t = 0;
     do {  // not for: g++ stores all sums in every step, lest n is 0
-      memory.Step();
+      ahead.Step();
       AddQuad<kRows>(row, row_bytes, (n - 1 - t) * row_bytes,
                      weights + t / 64 * 64 + QuadAt(t % 64 / 4), a, b, c);
       t += 4;
       row += 4 * row_bytes;
     } while (t < n);
+    memory.End(ahead);
     const FloatVec step = Halves(FloatTag(), steps_[g], steps_[g + 1]);
     float* sums = sums_ + first_row * values_.head_dim + j;
     a.Store(step, sums);

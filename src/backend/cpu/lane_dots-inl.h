@@ -15,8 +15,8 @@
 
 #include "backend/cpu/attention_kernels.h"
 #include "backend/cpu/lane_query-inl.h"
+#include "backend/cpu/lane_shuffles-inl.h"
 #include "backend/cpu/lanes-inl.h"
-#include "backend/cpu/quad_dot-inl.h"
 #include "hwy/highway.h"
 #include "kv/lane_store.h"
 
@@ -33,25 +33,6 @@ void LaneDots(const RowsView&, size_t, size_t, const LaneQuery&, size_t, float*,
 #else
 
 inline bool HasLaneDots(const RowsView& keys) { return keys.lanes != nullptr; }
-
-// Stored f16 numbers of Lanes(df) tokens.
-template <class DF>
-HWY_INLINE hn::Vec<DF> LaneHalves(DF df, const std::byte* p) {
-  return LoadFloats(df, reinterpret_cast<const hwy::float16_t*>(p));
-}
-
-// One row's scores of Lanes(df) tokens from their integer sums: 128 high + low, of kept channels
-// and of the plane.
-template <class DF, class VI>
-HWY_INLINE hn::Vec<DF> LaneScore(DF df, const LaneQuery& query, size_t r, hn::Vec<DF> scale,
-                                 hn::Vec<DF> scalar, VI kept_low, VI kept_high, VI plane_low,
-                                 VI plane_high) {
-  const auto kept = hn::ConvertTo(df, hn::Add(hn::ShiftLeft<7>(kept_high), kept_low));
-  const auto plane = hn::ConvertTo(df, hn::Add(hn::ShiftLeft<7>(plane_high), plane_low));
-  const auto a = hn::Mul(scale, hn::Set(df, query.q_step[r]));
-  const auto s = hn::Mul(scalar, hn::Set(df, query.sums_step[r]));
-  return hn::MulAdd(kept, a, hn::MulAdd(plane, s, hn::Set(df, query.centre[r])));
-}
 
 #if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3_DL
 
@@ -217,15 +198,17 @@ void LaneDotsOf(const LaneStore& keys, size_t first, size_t n, const LaneQuery& 
                 size_t n_rows, float* scores, size_t stride, Memory& memory) {
   const LaneLayout& layout = keys.layout();
   const std::byte* tile = keys.Tile(first / LaneLayout::kTokens);
+  auto ahead = memory.Begin();
   for (size_t t = 0; t < n; t += LaneLayout::kTokens, tile += layout.tile_bytes()) {
-    memory.Step();
+    ahead.Step();
     ByThreeRows(n_rows, [&](auto rows, size_t r) SPARK_INLINE_LAMBDA {
       LaneTileScores<rows, kTables>(tile, layout, query, r, n - t, scores + t, stride);
     });
   }
+  memory.End(ahead);
 }
 
-// Calls memory.Step() for every tile.
+// first: a multiple of 16. Steps once a tile.
 template <class Memory>
 void LaneDots(const RowsView& keys, size_t first, size_t n, const LaneQuery& query, size_t n_rows,
               float* scores, size_t stride, Memory& memory) {
@@ -238,114 +221,6 @@ void LaneDots(const RowsView& keys, size_t first, size_t n, const LaneQuery& que
     dots(std::integral_constant<size_t, 2>());
   } else {
     dots(std::integral_constant<size_t, 4>());
-  }
-}
-
-#else
-
-// Element i[b] of a table of `blocks` · 16 bytes for every byte b: of each 16 bytes what is among
-// them, else 0.
-template <class D, class V = hn::Vec<D> >
-HWY_INLINE V LookUp(D d, const uint8_t* table, size_t blocks, V i) {
-  V found = hn::Zero(d);
-  for (size_t b = 0; b < blocks; ++b) {
-    // i - 16 b is below 16 for those; the sum with 112 keeps their last four bits and has the top
-    // one set for all others, also where the difference has wrapped around.
-    const V place = hn::Sub(i, hn::Set(d, static_cast<uint8_t>(16 * b)));
-    const V checked = hn::SaturatedAdd(place, hn::Set(d, uint8_t{112}));
-    found = hn::Or(found, hn::TableLookupBytesOr0(hn::LoadDup128(d, table + 16 * b), checked));
-  }
-  return found;
-}
-
-// The sum for each byte's four signs, `nibbles`: byte p of a lane looks up in table p of four.
-template <class D, class V = hn::Vec<D> >
-HWY_INLINE V LookUpSigns(D d, const uint8_t* tables, V nibbles) {
-  const hn::Repartition<uint32_t, D> d32;
-  V found = hn::Zero(d);
-  for (size_t p = 0; p < 4; ++p) {
-    const auto others = hn::BitCast(d, hn::Set(d32, 0x80808080u & ~(0x80u << (8 * p))));
-    const V own = hn::Or(nibbles, others);
-    found = hn::Or(found, hn::TableLookupBytesOr0(hn::LoadDup128(d, tables + 16 * p), own));
-  }
-  return found;
-}
-
-// One or two bytes of every token, each in a lane of four.
-template <class D>
-HWY_INLINE hn::Vec<D> LaneRestAt(D d, const std::byte* p, size_t lane, size_t rest) {
-  const hn::Repartition<uint32_t, D> d32;
-  p += lane * rest;
-  if (rest == 1) {
-    const hn::Rebind<uint8_t, decltype(d32)> d8;
-    return hn::BitCast(d, hn::PromoteTo(d32, hn::LoadU(d8, reinterpret_cast<const uint8_t*>(p))));
-  }
-  const hn::Rebind<uint16_t, decltype(d32)> d16;
-  return hn::BitCast(d, hn::PromoteTo(d32, hn::LoadU(d16, reinterpret_cast<const uint16_t*>(p))));
-}
-
-// One row's scores of the tokens in lanes [lane, lane + Lanes(df)) of a tile.
-HWY_INLINE FloatVec LanesScore(const std::byte* tile, const LaneLayout& layout,
-                               const LaneQuery& query, size_t r, size_t lane) {
-  static_assert(!kNativeUnsigned, "high bytes of q, + 128, meet codes as signed ones");
-  const FloatTag df;
-  const hn::RebindToSigned<FloatTag> di;
-  const hn::Repartition<uint8_t, FloatTag> d;
-  const hn::RebindToSigned<decltype(d)> dc;
-  const hn::Repartition<uint16_t, FloatTag> d16;
-  const auto bytes_at = [&](const std::byte* p)
-                            HWY_ATTR { return hn::LoadU(d, reinterpret_cast<const uint8_t*>(p)); };
-  auto kept_low = hn::Zero(di), kept_high = kept_low, plane_low = kept_low, plane_high = kept_low;
-  const uint8_t* low = query.q + r * query.q_bytes;
-  const uint8_t* high = low + query.q_bytes / 2;
-  const size_t blocks = query.q_bytes / 32;
-  const auto add_quad = [&](hn::Vec<decltype(d)> channels, hn::Vec<decltype(d)> codes) HWY_ATTR {
-    const auto c = hn::BitCast(dc, codes);
-    kept_low = QuadDotLanes<Bytes::kSmall>(di, LookUp(d, low, blocks, channels), c, kept_low);
-    kept_high = QuadDotLanes<Bytes::kWide>(di, LookUp(d, high, blocks, channels), c, kept_high);
-  };
-  const std::byte* quad = tile + layout.first_quad();
-  for (size_t i = 0; i < layout.quads; ++i, quad += LaneLayout::kQuadBytes) {
-    add_quad(bytes_at(quad + 4 * lane), bytes_at(quad + 64 + 4 * lane));
-  }
-  if (layout.rest > 0) {
-    add_quad(LaneRestAt(d, quad, lane, layout.rest),
-             LaneRestAt(d, quad + LaneLayout::kTokens * layout.rest, lane, layout.rest));
-  }
-  const auto nibble = hn::Set(d, uint8_t{15});
-  const auto one = hn::Set(d, uint8_t{1});
-  const size_t half = 64 * layout.words;
-  const uint8_t* sums = query.sums + r * query.sums_bytes;
-  for (size_t w = 0; w < layout.words; ++w, sums += 64) {
-    const auto bits = bytes_at(tile + LaneLayout::kSigns + 64 * w + 4 * lane);
-    const auto upper = hn::BitCast(d, hn::ShiftRight<4>(hn::BitCast(d16, bits)));
-    const auto add_signs = [&](const uint8_t* table, hn::Vec<decltype(d)> i) HWY_ATTR {
-      plane_low = QuadDotLanes<Bytes::kSmall>(di, LookUpSigns(d, table, i), hn::BitCast(dc, one),
-                                              plane_low);
-      plane_high = QuadDotLanes<Bytes::kSmall>(
-          di, one, hn::BitCast(dc, LookUpSigns(d, table + 2 * half, i)), plane_high);
-    };
-    add_signs(sums, hn::And(bits, nibble));
-    add_signs(sums + half, hn::And(upper, nibble));
-  }
-  return LaneScore(df, query, r, LaneHalves(df, tile + LaneLayout::kScales + 2 * lane),
-                   LaneHalves(df, tile + LaneLayout::kScalars + 2 * lane), kept_low, kept_high,
-                   plane_low, plane_high);
-}
-
-template <class Memory>
-void LaneDots(const RowsView& keys, size_t first, size_t n, const LaneQuery& query, size_t n_rows,
-              float* scores, size_t stride, Memory& memory) {
-  const FloatTag df;
-  const LaneLayout& layout = keys.lanes->layout();
-  for (size_t r = 0; r < n_rows; ++r) {
-    float* out = scores + r * stride;
-    for (size_t t = 0; t < n; t += hn::Lanes(df)) {
-      const std::byte* tile = keys.lanes->Tile((first + t) / LaneLayout::kTokens);
-      const size_t lane = (first + t) % LaneLayout::kTokens;
-      if (r == 0 && lane == 0) memory.Step();
-      hn::StoreN(LanesScore(tile, layout, query, r, lane), df, out + t, n - t);
-    }
   }
 }
 

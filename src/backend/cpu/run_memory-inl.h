@@ -29,8 +29,8 @@ HWY_INLINE void Prefetch(const std::byte* from, size_t bytes) {
   for (size_t i = 0; i < bytes; i += 64) hwy::Prefetch(from + i);
 }
 
-// Calls body(begin, bytes) for all arrays of tokens [first, first + n) of a store. Where rows differ
-// in length, what the first one tells is the guess; it costs nothing to be wrong.
+// Calls body(begin, bytes) for all arrays of tokens [first, first + n) of a store. Where rows
+// differ in length, what the first one tells is the guess; it costs nothing to be wrong.
 template <class Body>
 HWY_INLINE void ForArrays(const RowsView& rows, size_t first, size_t n, const Body& body) {
   if (rows.lanes != nullptr) {
@@ -59,8 +59,9 @@ HWY_INLINE void ForArrays(const RowsView& rows, size_t first, size_t n, const Bo
 
 // Asks for those tokens at once.
 HWY_INLINE void PrefetchRows(const RowsView& rows, size_t first, size_t n) {
-  ForArrays(rows, first, n, [](const std::byte* begin, size_t bytes)
-                                SPARK_INLINE_LAMBDA { Prefetch(begin, bytes); });
+  ForArrays(rows, first, n, [](const std::byte* begin, size_t bytes) SPARK_INLINE_LAMBDA {
+    Prefetch(begin, bytes);
+  });
 }
 
 // Bytes of memory that are asked for at once, and how many times as many are under way. A burst
@@ -75,25 +76,42 @@ inline size_t BurstTokens(const RowsView& rows) {
   return HWY_MIN(HWY_MAX(tokens, size_t{16}), kTokenTile);
 }
 
+// Asks for lines of a piece of memory, to the L2 cache. A copy of it lives in the registers of a
+// loop: there is a line to be asked for every ten cycles or so.
+struct LinesAhead {
+  static constexpr size_t kWhole = 1024;  // a line, in which `due` counts
+
+  const std::byte* at = nullptr;
+  const std::byte* end = nullptr;
+  size_t due = 0, rate = 0;  // lines to be asked for, and what a step adds
+
+  HWY_INLINE void Step() {
+    for (due += rate; due >= kWhole && at != end; due -= kWhole, at += 64) PrefetchToL2(at);
+  }
+};
+struct NoLines {
+  HWY_INLINE void Step() {}
+};
+
 // The memory of runs, asked for before it is read.
 //
 // Where bursts are good: in the order of its use, keys, values, the keys of the next run, in chunks
 // of a burst each. Elsewhere: that of the next run, to the L2 cache, line by line between the steps
-// of the work on this one. Steps are small (some ten cycles to a hundred) and lie in all kernels, as
-// memory would stand still during those that only compute.
+// of the work on this one. Steps are small (some ten cycles to a hundred) and lie in all kernels,
+// as memory would stand still during those that only compute.
 class RunMemory {
  public:
   RunMemory(const TokenRun& run, const TokenRun* next)
       : run_(run),
         next_(next),
-        key_step_(kBursts ? BurstTokens(run.keys) : run.keys.lanes != nullptr ? kTokenTile : 16),
+        key_step_(kBursts                     ? BurstTokens(run.keys)
+                  : run.keys.lanes != nullptr ? kTokenTile
+                                              : 16),
         value_step_(kBursts ? BurstTokens(run.values) : kTokenTile),
         key_chunks_(CeilDiv(run.count, key_step_)) {
     if (kBursts || next == nullptr) return;
     AddPieces(next->keys);
     AddPieces(next->values);
-    at_ = pieces_[0].begin;
-    left_ = pieces_[0].lines;
   }
 
   // Tokens of a chunk, before each of which AskForKeys() or AskForValues() is called.
@@ -106,43 +124,40 @@ class RunMemory {
     if constexpr (kBursts) Ask(key_chunks_ + chunk + kBurstsAhead);
   }
 
-  // The next `n` calls of Step() ask for this share of all lines.
+  // The next `n` steps ask for this share of all lines.
   void Pace(double share, size_t n) {
-    rate_ = static_cast<size_t>(share * static_cast<double>(lines_ * kWhole) /
-                                static_cast<double>(HWY_MAX(n, size_t{1}))) +
-            1;
+    ahead_.rate = static_cast<size_t>(share * static_cast<double>(n_lines_ * LinesAhead::kWhole) /
+                                      static_cast<double>(HWY_MAX(n, size_t{1}))) +
+                  1;
   }
-  HWY_INLINE void Step() {
-    if constexpr (!kBursts) {
-      for (due_ += rate_; due_ >= kWhole; due_ -= kWhole) AskForLine();
+  // For a loop, which calls Step() of what Begin() returns and hands it back at its end.
+  HWY_INLINE auto Begin() {
+    if constexpr (kBursts) {
+      return NoLines();
+    } else {
+      if (ahead_.at == ahead_.end && piece_ < n_pieces_) {
+        ahead_.at = pieces_[piece_].begin;
+        ahead_.end = ahead_.at + 64 * pieces_[piece_].lines;
+        ++piece_;
+      }
+      return ahead_;
     }
   }
+  HWY_INLINE void End(const LinesAhead& ahead) { ahead_ = ahead; }
+  HWY_INLINE void End(NoLines) {}
 
  private:
   struct Piece {
     const std::byte* begin;
     size_t lines;
   };
-  static constexpr size_t kWhole = 1024;  // a line, in which `due_` counts
-  static constexpr size_t kMaxPieces = 9;
+  static constexpr size_t kMaxPieces = 10;
 
   void AddPieces(const RowsView& rows) {
     ForArrays(rows, next_->first, next_->count, [&](const std::byte* begin, size_t bytes) {
       pieces_[n_pieces_++] = {begin, CeilDiv(bytes, 64)};
-      lines_ += CeilDiv(bytes, 64);
+      n_lines_ += CeilDiv(bytes, 64);
     });
-  }
-  HWY_INLINE void AskForLine() {
-    if (left_ == 0) {
-      if (piece_ + 1 >= n_pieces_) return;
-      ++piece_;
-      at_ = pieces_[piece_].begin;
-      left_ = pieces_[piece_].lines;
-      if (left_ == 0) return;
-    }
-    PrefetchToL2(at_);
-    at_ += 64;
-    --left_;
   }
 
   HWY_INLINE void Ask(size_t chunk) const {
@@ -163,19 +178,26 @@ class RunMemory {
   const TokenRun* next_;
   size_t key_step_, value_step_;  // tokens
   size_t key_chunks_;
-  Piece pieces_[kMaxPieces] = {};  // of the next run
-  size_t n_pieces_ = 0, lines_ = 0;
-  size_t piece_ = 0;               // where asking is
-  const std::byte* at_ = nullptr;  // the line that comes next
-  size_t left_ = 0;                // lines of the piece
-  size_t due_ = 0, rate_ = 0;      // lines, in units of 1 / kWhole
+  Piece pieces_[kMaxPieces];  // of the next run
+  size_t n_pieces_ = 0, n_lines_ = 0;
+  size_t piece_ = 0;  // that comes next
+  LinesAhead ahead_;
 };
 
 // For those who have no run to come.
 struct NoMemory {
   HWY_INLINE void AskForKeys(size_t) const {}
-  HWY_INLINE void Step() const {}
+  HWY_INLINE NoLines Begin() const { return {}; }
+  HWY_INLINE void End(NoLines) const {}
 };
+
+// One step by itself.
+template <class Memory>
+HWY_INLINE void StepAhead(Memory& memory) {
+  auto ahead = memory.Begin();
+  ahead.Step();
+  memory.End(ahead);
+}
 
 }  // namespace spark::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
