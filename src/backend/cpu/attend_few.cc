@@ -271,8 +271,8 @@ HWY_INLINE void AddValues(const RowsView& values, size_t first, size_t n, const 
 
 // Which share of the next run's memory is asked for while scores and softmax weights are made; the
 // rest while values are summed. About what these take of the time.
-constexpr double kKeyShare = 0.3;
-constexpr double kSoftmaxShare = 0.3;
+constexpr double kKeyShare = 0.35;
+constexpr double kSoftmaxShare = 0.25;
 
 // Scores in place of which their softmax weights are left, 0 for tokens that a row does not see.
 HWY_INLINE void SoftmaxRows(const QueryTile& queries, const TokenRun& run, float* scores,

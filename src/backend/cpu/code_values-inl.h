@@ -96,7 +96,7 @@ class CodeValues {
 
   // Steps of LinesAhead that Add() takes for n tokens.
   static size_t Steps(size_t n, size_t n_rows, size_t dim) {
-    return (CeilDiv(n, 16) + CeilDiv(n, 4) * CeilDiv(n_rows, 3)) * (dim / 64);
+    return (2 * CeilDiv(n, 16) + CeilDiv(n, 4) * CeilDiv(n_rows, 3)) * (dim / 64);
   }
 
   // Adds n <= kTokens tokens. p: row r's weights at p + r * stride, readable in whole vectors.
@@ -163,6 +163,7 @@ class CodeValues {
     FloatVec most0 = hn::Zero(df), most1 = hn::Zero(df);
     auto ahead = memory.Begin();
     for (size_t t = 0; t < end; t += 16) {
+      ahead.Step();
       ahead.Step();
       const auto tokens = hn::Iota(d32, static_cast<int32_t>(t));
       const auto offsets = hn::Mul(hn::Min(tokens, last), row_bytes);
