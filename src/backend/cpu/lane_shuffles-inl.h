@@ -72,10 +72,11 @@ template <class D, class V = hn::Vec<D> >
 HWY_INLINE void LookUp(D d, const uint8_t* low, const uint8_t* high, size_t first, size_t end, V i,
                        V& found_low, V& found_high) {
   found_low = found_high = hn::Zero(d);
-  for (size_t b = first; b < end; ++b) {
+  const V sixteen = hn::Set(d, uint8_t{16});
+  V place = hn::Sub(i, hn::Set(d, static_cast<uint8_t>(16 * first)));
+  for (size_t b = first; b < end; ++b, place = hn::Sub(place, sixteen)) {
     // i - 16 b is below 16 for those; the sum with 112 keeps their last four bits and has the top
     // one set for all others, also where the difference has wrapped around.
-    const V place = hn::Sub(i, hn::Set(d, static_cast<uint8_t>(16 * b)));
     const V checked = hn::SaturatedAdd(place, hn::Set(d, uint8_t{112}));
     found_low =
         hn::Or(found_low, hn::TableLookupBytesOr0(hn::LoadDup128(d, low + 16 * b), checked));

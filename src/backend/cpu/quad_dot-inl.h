@@ -61,7 +61,7 @@ HWY_INLINE V QuadDotLanes(DI di, VU w, VI x, V sum) {
     if constexpr (kBytes == Bytes::kWide) {
       const auto signed_w = hn::BitCast(di8, w);
       w = hn::BitCast(du8, hn::Abs(signed_w));  // |-128| is 128 as an unsigned byte
-      x = hn::IfThenElse(hn::IsNegative(signed_w), hn::Neg(x), x);
+      x = hn::IfNegativeThenNegOrUndefIfZero(signed_w, x);  // whatever it is times 0
     }
     const auto pairs = hn::SatWidenMulPairwiseAdd(di16, w, x);
     return hn::Add(sum, hn::WidenMulPairwiseAdd(di, pairs, hn::Set(di16, int16_t{1})));
