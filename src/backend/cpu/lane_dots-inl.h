@@ -219,7 +219,10 @@ HWY_INLINE V LookUp(D d, const uint8_t* table, size_t blocks, V i) {
     // i - 16 b is below 16 for those; the sum with 112 keeps their last four bits and has the top
     // one set for all others, also where the difference has wrapped around.
     const V place = hn::Sub(i, hn::Set(d, static_cast<uint8_t>(16 * b)));
-    const V checked = hn::SaturatedAdd(place, hn::Set(d, uint8_t{112}));
+    V checked = hn::SaturatedAdd(place, hn::Set(d, uint8_t{112}));
+#if !HWY_ARCH_X86  // x86 looks at the top bit and the last four, others at all of the byte
+    checked = hn::And(checked, hn::Set(d, uint8_t{0x8F}));
+#endif
     found = hn::Or(found, hn::TableLookupBytesOr0(hn::LoadDup128(d, table + 16 * b), checked));
   }
   return found;
