@@ -77,7 +77,10 @@ HWY_INLINE void LookUp(D d, const uint8_t* low, const uint8_t* high, size_t firs
   for (size_t b = first; b < end; ++b, place = hn::Sub(place, sixteen)) {
     // i - 16 b is below 16 for those; the sum with 112 keeps their last four bits and has the top
     // one set for all others, also where the difference has wrapped around.
-    const V checked = hn::SaturatedAdd(place, hn::Set(d, uint8_t{112}));
+    V checked = hn::SaturatedAdd(place, hn::Set(d, uint8_t{112}));
+#if !HWY_ARCH_X86  // x86 looks at the top bit and the last four, others at all of the byte
+    checked = hn::And(checked, hn::Set(d, uint8_t{0x8F}));
+#endif
     found_low =
         hn::Or(found_low, hn::TableLookupBytesOr0(hn::LoadDup128(d, low + 16 * b), checked));
     found_high =
