@@ -1,12 +1,10 @@
 #include "apps/console.h"
 
 #include <fmt/format.h>
-#include <sys/select.h>
-#include <unistd.h>
 
 #include <array>
 #include <cerrno>
-#include <csignal>
+#include <cstdio>
 #include <fstream>
 #include <iostream>
 #include <new>
@@ -18,35 +16,15 @@
 namespace spark {
 namespace {
 
-volatile std::sig_atomic_t g_interrupts = 0;
 const char* g_program_name = "spark-generate";
-
-void OnInterrupt(int) {
-  if (g_interrupts > 0) _exit(kExitInterrupted);
-  g_interrupts = 1;
-}
 
 }  // namespace
 
-void InstallSignalHandlers() {
-  struct sigaction action {};
-  action.sa_handler = OnInterrupt;  // no SA_RESTART: waiting for a line of input ends, too
-  sigemptyset(&action.sa_mask);
-  sigaction(SIGINT, &action, nullptr);
-  std::signal(SIGPIPE, SIG_IGN);
-}
-
-bool InterruptRequested() { return g_interrupts > 0; }
-void ForgetInterrupt() { g_interrupts = 0; }
+void InstallSignalHandlers() { CatchInterrupts(kExitInterrupted); }
 
 void WriteStdout(std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t written = write(STDOUT_FILENO, text.data(), text.size());
-    if (written >= 0) {
-      text.remove_prefix(static_cast<size_t>(written));
-    } else if (errno != EINTR) {
-      throw Error("cannot write to stdout: " + std::generic_category().message(errno));
-    }
+  if (const int error = WriteToStdout(text); error != 0) {
+    throw Error("cannot write to stdout: " + std::generic_category().message(error));
   }
 }
 
@@ -57,26 +35,7 @@ void PrintMessage(std::string_view text) {
   std::fputs(fmt::format("{}: {}\n", g_program_name, text).c_str(), stderr);
 }
 
-bool StdinIsTerminal() { return isatty(STDIN_FILENO) == 1; }
-
-bool WaitForStdin() {
-  // A signal that came between a look at the flag and the wait would be missed: it is let in by
-  // pselect() only.
-  sigset_t interrupt, before;
-  sigemptyset(&interrupt);
-  sigaddset(&interrupt, SIGINT);
-  sigprocmask(SIG_BLOCK, &interrupt, &before);
-  int ready = 0;
-  while (ready <= 0 && !InterruptRequested()) {
-    fd_set in;
-    FD_ZERO(&in);
-    FD_SET(STDIN_FILENO, &in);
-    ready = pselect(STDIN_FILENO + 1, &in, nullptr, nullptr, nullptr, &before);
-    if (ready < 0 && errno != EINTR) break;  // reading will say what is wrong
-  }
-  sigprocmask(SIG_SETMASK, &before, nullptr);
-  return !InterruptRequested();
-}
+bool StdinIsTerminal() { return IsTerminal(StandardStream::kIn); }
 
 std::string ReadAll(std::istream& in, const std::string& name) {
   std::string text;
@@ -123,7 +82,7 @@ int RunProgram(const std::function<int()>& body) {
 }
 
 ProgressLine::ProgressLine(std::string label)
-    : enabled_(isatty(STDERR_FILENO) == 1), label_(std::move(label)) {
+    : enabled_(IsTerminal(StandardStream::kErr)), label_(std::move(label)) {
   Show(label_);
 }
 

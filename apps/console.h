@@ -9,17 +9,15 @@
 #include <string>
 #include <string_view>
 
+#include "base/terminal.h"
+
 namespace spark {
 
 inline constexpr int kExitFailure = 1;
 inline constexpr int kExitUsage = 2;
 inline constexpr int kExitInterrupted = 130;
 
-// SIGINT sets a flag, a second one ends the process at once; a closed pipe is an error of the write
-// instead of a signal.
-void InstallSignalHandlers();
-bool InterruptRequested();
-void ForgetInterrupt();  // it has been answered: the program goes on
+void InstallSignalHandlers();  // CatchInterrupts(), with the exit code of programs
 
 // Writes all of `text`, unbuffered. Throws Error when stdout does not take it.
 void WriteStdout(std::string_view text);
@@ -36,8 +34,6 @@ std::string ReadAll(std::istream& in, const std::string& name);
 
 // A whole file. Throws Error if it cannot be read.
 std::string ReadFile(const std::string& path);
-// Waits until stdin can be read; false on SIGINT.
-bool WaitForStdin();
 // The next line without its end; nothing at the end of stdin, or on SIGINT.
 std::optional<std::string> ReadStdinLine();
 

@@ -1,7 +1,5 @@
 #include "apps/line_editor.h"
 
-#include <unistd.h>
-
 #include <cstdio>
 
 #include "apps/console.h"
@@ -10,7 +8,6 @@
 #include <histedit.h>
 #include <langinfo.h>
 
-#include <cerrno>
 #include <clocale>
 #include <cwchar>
 #include <string_view>
@@ -27,9 +24,8 @@ int ReadCharacter(EditLine*, wchar_t* character) {
   while (true) {
     char byte = 0;
     if (!WaitForStdin()) return -1;
-    const ssize_t n = read(STDIN_FILENO, &byte, 1);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return static_cast<int>(n);
+    const int n = ReadStdinByte(&byte);
+    if (n <= 0) return n;
     const size_t used = std::mbrtowc(character, &byte, 1, &state);
     if (used == static_cast<size_t>(-1)) state = {};  // no text: dropped
     if (used <= 1) return 1;
@@ -90,7 +86,7 @@ struct LineEditor::Impl {
 };
 
 LineEditor::LineEditor() {
-  if (StdinIsTerminal() && isatty(STDERR_FILENO) == 1) impl_ = std::make_unique<Impl>();
+  if (StdinIsTerminal() && IsTerminal(StandardStream::kErr)) impl_ = std::make_unique<Impl>();
 }
 #else
 struct LineEditor::Impl {

@@ -2,9 +2,15 @@
 # Brings a bare Debian 12 machine (Debian and Ubuntu in general) to where `cmake --preset release`
 # works. Installs what is missing and nothing else; when nothing is, it touches neither apt nor the
 # network. On other systems it names the packages to install.
+#   scripts/setup.sh --cross   what the preset `aarch64` needs, besides: see scripts/setup-cross.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
+
+if [ "${1:-}" = --cross ]; then
+  scripts/setup.sh
+  exec scripts/setup-cross.sh
+fi
 
 # PACKAGE or PACKAGE:COMMAND: the package isn't needed where the command is there already.
 packages=(
@@ -52,40 +58,16 @@ elif [ ${#install[@]} -eq 0 ] && [ ${#sources[@]} -eq 0 ]; then
   exit 0
 fi
 
-# What apt downloads as source packages, unpacked into .deps/ for cmake/Dependencies.cmake. They come
-# from the mirror that this machine already uses, through folders of our own: the machine's apt
-# configuration stays as it is.
-mirror() {
-  local codename
-  codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-  {
-    # One-line form: deb [options] URI SUITE COMPONENT...
-    find /etc/apt/sources.list /etc/apt/sources.list.d -name '*.list' -exec cat {} + 2>/dev/null |
-      sed -E 's/#.*//; s/\[[^]]*\]//' | awk '$1 == "deb" { print $2, $3 }'
-    # deb822 form: stanzas of "Key: values".
-    find /etc/apt/sources.list.d -name '*.sources' -exec awk '
-      function flush(  i, n, suite) {
-        n = split(suites, suite, " ")
-        for (i = 1; i <= n; i++) if (uri != "" && enabled) print uri, suite[i]
-        uri = suites = ""; enabled = 1
-      }
-      BEGIN { enabled = 1 }
-      FNR == 1 || /^[ \t]*$/ { flush() }
-      tolower($1) == "uris:" { uri = $2 }
-      tolower($1) == "suites:" { $1 = ""; suites = $0 }
-      tolower($1) == "enabled:" && tolower($2) == "no" { enabled = 0 }
-      END { flush() }' {} + 2>/dev/null
-  } | awk -v suite="$codename" '$2 == suite && $1 !~ /^cdrom:/ { print $1; exit }'
-}
-
 # expected_sha256 highway|catch2: the hash that cmake/Dependencies.cmake pins.
 expected_sha256() {
   grep -i -A 2 "spark_source_dependency($1 " cmake/Dependencies.cmake | grep -oE '[0-9a-f]{64}'
 }
 
+# What apt downloads as source packages, unpacked into .deps/ for cmake/Dependencies.cmake. They come
+# from the mirror that this machine already uses.
 fetch_sources() {
   local base temp archive name
-  base=$(mirror)
+  base=$(apt_mirror)
   [ -n "$base" ] || die "found no mirror of this Debian in /etc/apt/sources.list*"
   say "getting the sources of $* from Debian trixie into .deps/"
   mkdir -p .deps
@@ -93,15 +75,11 @@ fetch_sources() {
   temp=$(mktemp -d "$PWD/.deps/download.XXXXXX")
   # shellcheck disable=SC2064  # the folder of now, not of when the trap runs
   trap "rm -rf '$temp'" EXIT
-  mkdir -p "$temp"/lists/partial "$temp"/cache/archives/partial "$temp"/unpacked
+  mkdir -p "$temp/unpacked"
   echo "deb-src $base trixie main" >"$temp/sources.list"
-  local options=(
-    -qq -o APT::Sandbox::User=root
-    -o Dir::Etc::sourcelist="$temp/sources.list" -o Dir::Etc::sourceparts=/dev/null
-    -o Dir::State::Lists="$temp/lists" -o Dir::Cache="$temp/cache"
-  )
-  (cd "$temp" && apt-get "${options[@]}" update &&
-    apt-get "${options[@]}" source --download-only "$@") >&2 ||
+  private_apt "$temp"
+  (cd "$temp" && apt-get "${apt_private_options[@]}" update &&
+    apt-get "${apt_private_options[@]}" source --download-only "$@") >&2 ||
     die "could not download the sources of $* (is the network reachable? apt's own words are above)"
   for name in "$@"; do
     archive=$(echo "$temp/${name}"_*.orig.tar.gz)

@@ -45,19 +45,23 @@ std::string Violation(std::string_view file, std::string_view header, bool quote
                : "public headers include the standard library and other public headers only";
   }
   if (top == "apps") {
-    const bool fine = quoted ? folder == "CLI" || folder == "fmt" || folder == "apps"
-                             : folder == "CLI" || folder == "fmt" || folder == "sys" ||
-                                   IsStandard(header) || header == "unistd.h" ||
+    const bool fine = quoted ? folder == "CLI" || folder == "fmt" || folder == "apps" ||
+                                   header == "base/terminal.h"
+                             : folder == "CLI" || folder == "fmt" || IsStandard(header) ||
                                    header == "histedit.h" || header == "langinfo.h";
     return fine ? ""
-                : "programs use the public headers, CLI11, fmt, libedit and the standard library "
-                  "only";
+                : "programs use the public headers, base/terminal.h, CLI11, fmt, libedit and the "
+                  "standard library only";
   }
 
   const std::string_view in_src = file.substr(top.size() + 1);
   const std::string_view own = FirstFolder(in_src);
   if (!own.empty() && Level(own) == kLayers.size()) return "src/ has a folder without a layer";
-  if (!quoted) return "";
+  if (!quoted) {
+    const bool of_system = folder == "sys" || header == "unistd.h" || header == "fcntl.h" ||
+                           header == "windows.h" || header == "io.h";
+    return of_system && own != "base" ? "what operating systems differ in is known to base/" : "";
+  }
   if (folder == "apps" || folder == "tests") return "the library includes neither apps nor tests";
   if (Level(folder) < kLayers.size() && Level(folder) > Level(own)) {
     return "a folder includes one above it";
@@ -100,6 +104,8 @@ TEST_CASE("The checker of layers tells right from wrong", "[layers]") {
   CHECK_FALSE(wrong("src/backend/cpu/dot.cc", "#include \"backend/backend.h\""));
   CHECK_FALSE(wrong("include/spark/session.h", "#include \"spark/error.h\""));
   CHECK_FALSE(wrong("include/spark/session.h", "#include <cstdint>"));
+  CHECK_FALSE(wrong("src/base/durable_file.cc", "#include <sys/file.h>"));
+  CHECK_FALSE(wrong("apps/console.h", "#include \"base/terminal.h\""));
   CHECK_FALSE(wrong("apps/spark-generate.cc", "#include <CLI/CLI.hpp>"));
 
   CHECK(wrong("src/base/half.h", "#include \"kv/kv_cache.h\""));
@@ -116,6 +122,8 @@ TEST_CASE("The checker of layers tells right from wrong", "[layers]") {
   CHECK(wrong("include/spark/session.h", "#include <omp.h>"));
   CHECK(wrong("apps/spark-generate.cc", "#include \"generate/session.h\""));
   CHECK(wrong("apps/spark-generate.cc", "#include <nlohmann/json.hpp>"));
+  CHECK(wrong("apps/spark-generate.cc", "#include <unistd.h>"));
+  CHECK(wrong("src/eval/results.cc", "#include <sys/file.h>"));
   CHECK(Violations("src/base/half.h", "#include \"kv/kv_cache.h\"") ==
         std::vector<std::string>{
             "src/base/half.h includes kv/kv_cache.h: a folder includes one above it"});

@@ -1,5 +1,7 @@
+// Linux, macOS and other POSIX systems; mapped_file_windows.cc for Windows.
 #include "base/mapped_file.h"
 
+#ifndef _WIN32
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
@@ -12,7 +14,6 @@
 #include <limits>
 #include <memory>
 #include <system_error>
-#include <utility>
 
 #include "spark/error.h"
 
@@ -53,10 +54,26 @@ size_t CheckedSize(const std::string& path, int fd) {
   return static_cast<size_t>(info.st_size);
 }
 
-std::unique_ptr<std::byte[]> ReadAll(const std::string& path, int fd, size_t size) {
+struct Unmap {
+  void operator()(std::byte* p) const { ::munmap(p, size); }
+  size_t size;
+};
+using Mapping = std::unique_ptr<std::byte[], Unmap>;
+
+// In huge pages where the system has them: a decoded token reads all of a model, and two cores of a
+// Sapphire Rapids read 34 GB/s from those, 28 from pages of 4 KB.
+Mapping Allocate(const std::string& path, size_t size) {
+  void* data = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (data == MAP_FAILED) Fail(path, fmt::format("not enough memory to read {} bytes", size));
+#ifdef MADV_HUGEPAGE
+  ::madvise(data, size, MADV_HUGEPAGE);
+#endif
+  return {static_cast<std::byte*>(data), Unmap{size}};
+}
+
+Mapping ReadAll(const std::string& path, int fd, size_t size) {
   constexpr size_t kMaxRead = size_t{1} << 30;  // Linux reads at most 2^31 - 4096 bytes at once
-  std::unique_ptr<std::byte[]> data(new (std::nothrow) std::byte[size]);
-  if (!data) Fail(path, fmt::format("not enough memory to read {} bytes", size));
+  Mapping data = Allocate(path, size);
   for (size_t done = 0; done < size;) {
     const ssize_t n = ::read(fd, data.get() + done, std::min(size - done, kMaxRead));
     if (n < 0 && errno == EINTR) continue;
@@ -82,30 +99,10 @@ MappedFile MappedFile::Open(const std::string& path, MapMode mode) {
   return MappedFile(path, static_cast<std::byte*>(data), size, mode);
 }
 
-MappedFile::MappedFile(std::string path, std::byte* data, size_t size, MapMode mode)
-    : path_(std::move(path)), data_(data), size_(size), mode_(mode) {}
-
-MappedFile::MappedFile(MappedFile&& other) noexcept
-    : path_(std::move(other.path_)),
-      data_(std::exchange(other.data_, nullptr)),
-      size_(std::exchange(other.size_, 0)),
-      mode_(other.mode_) {}
-
-MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
-  std::swap(path_, other.path_);
-  std::swap(data_, other.data_);
-  std::swap(size_, other.size_);
-  std::swap(mode_, other.mode_);
-  return *this;
-}
-
 MappedFile::~MappedFile() {
   if (data_ == nullptr) return;
-  if (mode_ == MapMode::kRead) {
-    delete[] data_;
-  } else {
-    ::munmap(data_, size_);
-  }
+  ::munmap(data_, size_);
 }
 
 }  // namespace spark
+#endif  // _WIN32

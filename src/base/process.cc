@@ -1,6 +1,10 @@
 #include "base/process.h"
 
-#if __has_include(<sys/resource.h>)
+#ifdef _WIN32  // written, compiled, never run
+#include <windows.h>
+// After windows.h.
+#include <psapi.h>
+#elif __has_include(<sys/resource.h>)
 #include <sys/resource.h>
 #endif
 
@@ -8,6 +12,15 @@
 #include <string>
 
 namespace spark {
+#ifdef _WIN32
+
+uint64_t PeakResidentBytes() {
+  PROCESS_MEMORY_COUNTERS counters{};
+  if (!K32GetProcessMemoryInfo(GetCurrentProcess(), &counters, sizeof(counters))) return 0;
+  return counters.PeakWorkingSetSize;
+}
+
+#else
 namespace {
 
 // Linux: "VmHWM:     12345 kB". getrusage() also counts what the process was before exec().
@@ -37,5 +50,7 @@ uint64_t PeakResidentBytes() {
   return 0;
 #endif
 }
+
+#endif  // _WIN32
 
 }  // namespace spark

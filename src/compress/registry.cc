@@ -115,7 +115,10 @@ std::vector<MethodInfo> MakeRegistry() {
        .help =
            "prunes the share R of each key's channels, a different set for every token and head",
        .paper = kSparkPaper,
-       .options = SparkOptionInfos(),
+       .options = SparkOptionInfos(
+           {{"layout", "auto",
+             "of keys in 8 bits: lanes is fastest to decode, mask takes the fewest bytes, auto is "
+             "lanes while a quarter of the channels or less are kept"}}),
        .make_channel = MakeSparkStage});
   methods.push_back(
       {.name = "spark-group",

@@ -18,6 +18,13 @@ enum class WeightNorm : uint8_t {
   kRms,   // root of the mean square over window and group
 };
 
+// How pruned keys lie in memory.
+enum class KeyLayout : uint8_t {
+  kAuto,   // in lanes where that takes few bytes more: see LayInLanes()
+  kMask,   // SparseStore: the fewest bytes
+  kLanes,  // LaneStore, the fastest to decode from, wherever keys can lie in it
+};
+
 struct SparkOptions {
   double ratio = 0.5;  // share of channels removed, [0, 1); rule kRatio
   size_t window = 32;
@@ -32,6 +39,7 @@ struct SparkOptions {
   Recovery value_fill = Recovery::kConstant;  // or kZero
   SampleOptions samples{};                    // recovery kSampled
   std::optional<DType> key_type{};            // of kept key values; nothing: the cache's
+  KeyLayout layout = KeyLayout::kAuto;
 };
 
 // w[j]: how much the window's queries use channel j. Returns [head_dim], every entry >= 0.
@@ -56,6 +64,7 @@ class SparkStage : public ChannelStage {
 
  private:
   ChannelBudget budget() const { return {options_.rule, options_.ratio, options_.mass}; }
+  bool LayInLanes(DType type, size_t n_kept, size_t head_dim) const;
   KeyStore PackKeys(const HeadContext& head, size_t first, size_t count) const;
   ValueStore PackValues(const HeadContext& head, size_t first, size_t count) const;
 

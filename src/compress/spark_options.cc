@@ -59,6 +59,8 @@ SparkOptions CommonOptions(const StageOptions& options) {
 std::shared_ptr<const ChannelStage> MakeSparkStage(const StageOptions& options) {
   SparkOptions spark = CommonOptions(options);
   spark.ratio = options.Ratio();
+  constexpr KeyLayout kLayouts[] = {KeyLayout::kAuto, KeyLayout::kMask, KeyLayout::kLanes};
+  spark.layout = kLayouts[options.Choice("layout", 0, {"auto", "mask", "lanes"})];
   return std::make_shared<SparkStage>(spark);
 }
 

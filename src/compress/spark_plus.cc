@@ -56,6 +56,7 @@ std::vector<Segment> SparkPlusStage::Compress(const HeadContext& head) const {
   options.sinks = form.sinks;
   options.centre = form.centre;
   options.weights = WeightNorm::kRms;
+  options.layout = KeyLayout::kMask;  // the bytes were counted so
   return SparkStage(options).Compress(head);
 }
 

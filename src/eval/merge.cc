@@ -20,7 +20,8 @@ SweepSummary MergeSweeps(std::span<const std::string> folders, const std::string
     }
   }
   // A point that failed in one folder and not in another has been measured.
-  std::ranges::stable_partition(records, [](const Record& r) { return r["status"] != "ok"; });
+  std::stable_partition(records.begin(), records.end(),
+                        [](const Record& r) { return r["status"] != "ok"; });
 
   SweepSummary summary;
   ResultsFolder results(out);

@@ -1,16 +1,13 @@
 #include "eval/results.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/file.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <system_error>
 
+#include "base/durable_file.h"
 #include "eval/report.h"
 #include "eval/table.h"
 #include "spark/error.h"
@@ -38,31 +35,7 @@ std::string ReadWhole(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-// 0, or what went wrong.
-int WriteAll(int file, std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t written = write(file, text.data(), text.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return errno;
-    text.remove_prefix(static_cast<size_t>(written));
-  }
-  return 0;
-}
-
 }  // namespace
-
-void WriteWhole(const std::string& path, std::string_view text) {
-  const std::string temporary = path + ".tmp";
-  const int file = open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (file < 0) FailWith(errno, temporary, "cannot be written");
-  int error = WriteAll(file, text);
-  if (error == 0 && fsync(file) != 0) error = errno;
-  if (close(file) != 0 && error == 0) error = errno;
-  if (error == 0 && rename(temporary.c_str(), path.c_str()) != 0) error = errno;
-  if (error == 0) return;
-  unlink(temporary.c_str());
-  FailWith(error, path, "cannot be written");
-}
 
 nlohmann::ordered_json ReadConfig(const std::string& folder) {
   const std::string path = (fs::path(folder) / kConfig).string();
@@ -75,23 +48,10 @@ ResultsFolder::ResultsFolder(const std::string& folder) : folder_(folder) {
   std::error_code error;
   fs::create_directories(folder, error);
   if (error) FailWith(error.value(), folder, "cannot be made");
-  const std::string path = Path(kLines);
-  file_ = open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-  if (file_ < 0) FailWith(errno, path, "cannot be written");
-  try {
-    if (flock(file_, LOCK_EX | LOCK_NB) != 0) {
-      if (errno == EWOULDBLOCK) throw Error("another sweep writes here", {.file = folder});
-      FailWith(errno, path, "cannot be locked");
-    }
-    Repair();
-    records_ = ReadRecords(path);
-  } catch (...) {
-    close(file_);
-    throw;
-  }
+  lines_.emplace(Path(kLines), Error("another sweep writes here", {.file = folder}));
+  Repair();
+  records_ = ReadRecords(Path(kLines));
 }
-
-ResultsFolder::~ResultsFolder() { close(file_); }
 
 std::string ResultsFolder::Path(std::string_view name) const {
   return (fs::path(folder_) / name).string();
@@ -100,10 +60,7 @@ std::string ResultsFolder::Path(std::string_view name) const {
 void ResultsFolder::Repair() {
   const std::string text = ReadWhole(Path(kLines));
   const size_t whole = text.empty() ? 0 : text.rfind('\n') + 1;  // npos + 1 is 0
-  if (whole == text.size()) return;
-  if (ftruncate(file_, static_cast<off_t>(whole)) != 0) {
-    FailWith(errno, Path(kLines), "a torn line cannot be cut off");
-  }
+  if (whole != text.size()) lines_->CutTo(whole);
 }
 
 void ResultsFolder::SetConfig(const nlohmann::ordered_json& config) {
@@ -113,26 +70,17 @@ void ResultsFolder::SetConfig(const nlohmann::ordered_json& config) {
     config_ = JoinConfigs(before, config, folder_);
     if (config_ == before) return;
   }
-  WriteWhole(Path(kConfig), Dump(config_, 2) + "\n");
+  ReplaceFile(Path(kConfig), Dump(config_, 2) + "\n");
 }
 
 void ResultsFolder::Append(const Record& record) {
-  const std::string path = Path(kLines);
-  const off_t before = lseek(file_, 0, SEEK_END);
-  if (before < 0) FailWith(errno, path, "cannot be written");
-  int error = WriteAll(file_, Dump(record) + "\n");
-  if (error == 0 && fsync(file_) != 0) error = errno;
-  if (error != 0) {
-    // Half a line would do no harm, but there is no need to leave one.
-    [[maybe_unused]] const int ignored = ftruncate(file_, before);
-    FailWith(error, path, "cannot be written");
-  }
+  lines_->Append(Dump(record) + "\n");
   records_.push_back(record);
 }
 
 void ResultsFolder::WriteTables() const {
   const std::vector<Record> records = Ordered(records_, config_);
-  WriteWhole(Path("results.csv"), FormatTable(records, TableFormat::kCsv));
+  ReplaceFile(Path("results.csv"), FormatTable(records, TableFormat::kCsv));
   WriteReport(Path("report.html"), records, config_);
 }
 

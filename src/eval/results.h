@@ -3,11 +3,13 @@
 #define SPARK_EVAL_RESULTS_H_
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/durable_file.h"
 #include "eval/record.h"
 #include "spark/sweep.h"
 
@@ -26,17 +28,11 @@ nlohmann::ordered_json JoinConfigs(const nlohmann::ordered_json& before,
 // measured, the table is the same.
 std::vector<Record> Ordered(std::span<const Record> records, const nlohmann::ordered_json& config);
 
-// Writes under a temporary name and renames. Throws Error; the file is as it was then.
-void WriteWhole(const std::string& path, std::string_view text);
-
 class ResultsFolder {
  public:
   // Makes the folder if need be, and locks it against other sweeps. A last line that was torn when
   // a run was killed is cut off. Throws Error.
   explicit ResultsFolder(const std::string& folder);
-  ~ResultsFolder();
-  ResultsFolder(const ResultsFolder&) = delete;
-  ResultsFolder& operator=(const ResultsFolder&) = delete;
 
   // Joins `config` with the one that is there and writes it. Throws Error if settings differ.
   void SetConfig(const nlohmann::ordered_json& config);
@@ -55,7 +51,7 @@ class ResultsFolder {
   void Repair();
 
   std::string folder_;
-  int file_ = -1;  // results.jsonl
+  std::optional<AppendedFile> lines_;  // results.jsonl
   nlohmann::ordered_json config_;
   std::vector<Record> records_;
 };

@@ -39,9 +39,9 @@ void CheckFormat(const SafetensorsFile& file) {
          format == file.metadata().end() ? "none" : format->second, std::string(kContextFormat));
   }
   const std::string& version = Metadata(file, "version");
-  if (version != kContextVersion) {
+  if (version != kContextVersion && version != kOlderContextVersion) {
     Fail(file, "another version of the format", "__metadata__: version", version,
-         std::string(kContextVersion));
+         fmt::format("{} or {}", kOlderContextVersion, kContextVersion));
   }
 }
 
@@ -132,7 +132,7 @@ class SegmentReader {
     if (before == n_tokens_) Fail(file_, "a head has more tokens than the context", Where("head"));
     const size_t tokens = Take("tokens", 1, n_tokens_ - before);
     TokenPositions positions = TakePositions(tokens);
-    const StoreParts keys = TakeStore("keys", StoreForm::kDropped);
+    const StoreParts keys = TakeStore("keys", StoreForm::kLanes);
     const StoreParts values = TakeStore("values", StoreForm::kSparse);
     const auto make = [&](const char* what, const auto& maker, const StoreParts& parts) {
       try {

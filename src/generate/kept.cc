@@ -15,6 +15,11 @@ void Count(const SparseStore& keys, std::span<size_t> counts) {
     for (size_t j = 0; j < counts.size(); ++j) counts[j] += MaskBit(keys.Mask(t), j);
   }
 }
+void Count(const LaneStore& keys, std::span<size_t> counts) {
+  for (size_t t = 0; t < keys.size(); ++t) {
+    for (size_t i = 0; i < keys.n_kept(); ++i) ++counts[keys.Channel(t, i)];
+  }
+}
 void Count(const DroppedKeyStore& keys, std::span<size_t> counts) {
   for (const uint16_t j : keys.channels()) counts[j] += keys.size();
 }

@@ -18,6 +18,12 @@ void AddKeyBytes(const SparseStore& keys, KvBytes& bytes) {
   bytes.key_signs += keys.SignPlaneBytes();
   bytes.key_scalars += keys.ScalarBytes();
 }
+void AddKeyBytes(const LaneStore& keys, KvBytes& bytes) {
+  bytes.key_values += keys.ValueBytes();
+  bytes.key_masks += keys.MaskBytes();
+  bytes.key_signs += keys.SignBytes();
+  bytes.key_scalars += keys.ScalarBytes();
+}
 void AddKeyBytes(const DroppedKeyStore& keys, KvBytes& bytes) {
   bytes.key_values += keys.ValueBytes();
   bytes.key_masks += keys.ChannelBytes();

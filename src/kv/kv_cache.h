@@ -22,13 +22,14 @@
 
 #include "kv/dense_store.h"
 #include "kv/dropped_store.h"
+#include "kv/lane_store.h"
 #include "kv/sparse_store.h"
 #include "kv/token_positions.h"
 #include "spark/kv_cache.h"
 
 namespace spark {
 
-using KeyStore = std::variant<DenseStore, SparseStore, DroppedKeyStore>;
+using KeyStore = std::variant<DenseStore, SparseStore, DroppedKeyStore, LaneStore>;
 using ValueStore = std::variant<DenseStore, SparseStore>;
 
 template <class Store>  // KeyStore or ValueStore

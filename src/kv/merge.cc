@@ -13,6 +13,9 @@ bool SameForm(const SparseStore& a, const SparseStore& b) {
   const auto plain = [](const SparseStore& s) { return !s.sampled() && s.centre() == nullptr; };
   return a.value_type() == b.value_type() && a.recovery() == b.recovery() && plain(a) && plain(b);
 }
+bool SameForm(const LaneStore& a, const LaneStore& b) {
+  return a.n_kept() == b.n_kept() && a.centre() == nullptr && b.centre() == nullptr;
+}
 bool SameForm(const DroppedKeyStore& a, const DroppedKeyStore& b) {
   return a.rows().type() == b.rows().type();
 }
@@ -39,6 +42,8 @@ DenseStore Join(std::span<const DenseStore* const> stores) {
 SparseStore Join(std::span<const SparseStore* const> stores) {
   return SparseStore::Concatenate(stores);
 }
+
+LaneStore Join(std::span<const LaneStore* const> stores) { return LaneStore::Concatenate(stores); }
 
 DroppedKeyStore Join(std::span<const DroppedKeyStore* const> stores) {
   const DroppedKeyStore& newest = *stores.back();
@@ -95,10 +100,13 @@ void MergeAt(const std::vector<size_t>& numbers, HeadCache& cache) {
   }
 }
 
-// How a token's scalar changes when `fill` stands for `old`. Recovery gives a pruned channel
-// s * fill[j], so for one channel the scalar times old[j] / fill[j] would be exact; for several,
-// the root mean square of these keeps the size of what is recovered. Channels that nothing can
-// stand for don't count.
+void AppendBytes(const AlignedBytes& from, AlignedBytes& to, size_t& at) {
+  if (from.size() > 0) std::memcpy(to.data() + at, from.data(), from.size());
+  at += from.size();
+}
+
+}  // namespace
+
 float ScalarRatio(const uint8_t* mask, const float* old, const float* fill, size_t dim) {
   double sum = 0;
   size_t count = 0;
@@ -110,13 +118,6 @@ float ScalarRatio(const uint8_t* mask, const float* old, const float* fill, size
   }
   return count == 0 ? 1.0f : static_cast<float>(std::sqrt(sum / static_cast<double>(count)));
 }
-
-void AppendBytes(const AlignedBytes& from, AlignedBytes& to, size_t& at) {
-  if (from.size() > 0) std::memcpy(to.data() + at, from.data(), from.size());
-  at += from.size();
-}
-
-}  // namespace
 
 bool CanMerge(const Segment& a, const Segment& b) {
   return SameStore(a.keys, b.keys) && SameStore(a.values, b.values);

@@ -21,12 +21,19 @@ namespace spark {
 
 inline constexpr size_t kMergeSegments = 16;  // of a kind and level become one
 
+// How a token's scalar changes when `fill` stands for `old`. Recovery gives a pruned channel
+// s * fill[j], so for one channel the scalar times old[j] / fill[j] would be exact; for several,
+// the root mean square of these keeps the size of what is recovered. Channels that nothing can
+// stand for don't count. mask: [MaskBytes(dim)], the channels that are kept.
+float ScalarRatio(const uint8_t* mask, const float* old, const float* fill, size_t dim);
+
 // Whether both can be part of one segment: stores of the same kind, type and recovery.
 bool CanMerge(const Segment& a, const Segment& b);
 
 // One segment with all tokens of `segments`, in order, a level above them. All can merge.
 //   dense    rows one after the other
 //   sparse   SparseStore::Concatenate()
+//   lanes    LaneStore::Concatenate()
 //   dropped  rows read again under the newest store's channels: those it dropped go, and those
 //            that an older one had dropped read as 0, as they did
 Segment Merge(std::span<const SegmentPtr> segments);

@@ -56,6 +56,16 @@ StoreParts Parts(const SparseStore& store) {
   return parts;
 }
 
+StoreParts Parts(const LaneStore& store) {
+  StoreParts parts{.form = StoreForm::kLanes, .type = DType::kQ8_0, .arrays = {}};
+  const LaneArrays arrays = store.Arrays();
+  Add("kept", arrays.kept, parts);
+  Add("tiles", arrays.tiles, parts);
+  Add("fill", arrays.fill, parts);
+  Add("centre", arrays.centre, parts);
+  return parts;
+}
+
 DroppedKeyStore MakeDropped(const StoreParts& parts, size_t head_dim, size_t n) {
   const std::span<const std::byte> bytes = parts.Find("channels");
   CheckArray("channels", bytes.size(), bytes.size() / sizeof(uint16_t), sizeof(uint16_t));
@@ -118,11 +128,14 @@ std::span<const std::string_view> ArrayNames(StoreForm form) {
   static constexpr std::array<std::string_view, 6> kSparse = {"values",  "masks", "signs",
                                                               "scalars", "fill",  "centre"};
   static constexpr std::array<std::string_view, 2> kDropped = {"channels", "rows"};
+  static constexpr std::array<std::string_view, 4> kLanes = {"kept", "tiles", "fill", "centre"};
   switch (form) {
     case StoreForm::kSparse:
       return kSparse;
     case StoreForm::kDropped:
       return kDropped;
+    case StoreForm::kLanes:
+      return kLanes;
     default:
       return kDense;
   }
@@ -147,6 +160,12 @@ KeyStore MakeKeyStore(const StoreParts& parts, size_t head_dim, size_t n) {
       return MakeSparse(parts, head_dim, n);
     case StoreForm::kDropped:
       return MakeDropped(parts, head_dim, n);
+    case StoreForm::kLanes:
+      return LaneStore::FromArrays({.kept = parts.Find("kept"),
+                                    .tiles = parts.Find("tiles"),
+                                    .fill = parts.Find("fill"),
+                                    .centre = parts.Find("centre")},
+                                   head_dim, n);
   }
   throw Error("keys are not stored in this form");
 }
@@ -205,6 +224,52 @@ SparseStore SparseStore::FromArrays(const SparseArrays& arrays, DType value_type
   if (scalars) Copy(arrays.fill, store.fill_);
   if (!arrays.centre.empty()) Copy(arrays.centre, store.centre_);
   return store;
+}
+
+LaneArrays LaneStore::Arrays() const {
+  return {.kept = std::as_bytes(std::span(&n_kept_, 1)),
+          .tiles = Bytes(tiles_),
+          .fill = Bytes(fill_),
+          .centre = Bytes(centre_)};
+}
+
+LaneStore LaneStore::FromArrays(const LaneArrays& arrays, size_t head_dim, size_t n_tokens) {
+  if (!CanPack(head_dim)) throw Error("keys of this head_dim cannot lie in lanes");
+  uint16_t n_kept = 0;
+  CheckArray("kept", arrays.kept.size(), 1, sizeof(n_kept));
+  std::memcpy(&n_kept, arrays.kept.data(), sizeof(n_kept));
+  if (n_kept > head_dim) {
+    throw Error("more kept channels than there are",
+                {.field = "kept",
+                 .found = std::to_string(n_kept),
+                 .allowed = "0 to " + std::to_string(head_dim)});
+  }
+  const size_t n_tiles = (n_tokens + LaneLayout::kTokens - 1) / LaneLayout::kTokens;
+  CheckArray("tiles", arrays.tiles.size(), n_tiles, LaneLayout(head_dim, n_kept).tile_bytes());
+  CheckArray("fill", arrays.fill.size(), head_dim, sizeof(float));
+  CheckFinite("fill", arrays.fill);
+  CheckArray("centre", arrays.centre.size(), arrays.centre.empty() ? 0 : head_dim, sizeof(float));
+  CheckFinite("centre", arrays.centre);
+  LaneStore store(head_dim, n_kept, n_tokens);
+  Copy(arrays.tiles, store.tiles_);
+  Copy(arrays.fill, store.fill_);
+  if (!arrays.centre.empty()) Copy(arrays.centre, store.centre_);
+  for (size_t t = 0; t < n_tiles * LaneLayout::kTokens; ++t) store.CheckToken(t);
+  return store;
+}
+
+// Of tokens behind the last one as well: kernels read them, and drop what comes of it.
+void LaneStore::CheckToken(size_t t) const {
+  const auto fail = [&](const char* what) {
+    throw Error(what, {.field = "tiles", .found = "token " + std::to_string(t)});
+  };
+  const size_t n_places = StoredChannels();
+  for (size_t i = 0; i < n_places; ++i) {
+    if (Channel(t, i) >= head_dim_) fail("a number stands for a channel that there is not");
+    if (i >= n_kept_ && Code(t, i) != 0) fail("a code stands for no channel");
+    const bool ascends = t >= size_ || i >= n_kept_ || i == 0 || Channel(t, i - 1) < Channel(t, i);
+    if (!ascends) fail("channels are not ascending");
+  }
 }
 
 DroppedKeyStore DroppedKeyStore::FromParts(std::vector<uint16_t> channels, DType type,

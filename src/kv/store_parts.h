@@ -14,7 +14,7 @@
 
 namespace spark {
 
-enum class StoreForm : uint8_t { kDense, kSparse, kDropped };
+enum class StoreForm : uint8_t { kDense, kSparse, kDropped, kLanes };
 
 struct StoreParts {
   struct Array {
@@ -32,6 +32,11 @@ struct StoreParts {
 // A sparse store's arrays but for `offsets`, which follow from the masks.
 struct SparseArrays {
   std::span<const std::byte> values, masks, signs, scalars, fill, centre;
+};
+
+// A lane store's arrays; `kept` is the number of kept channels, u16.
+struct LaneArrays {
+  std::span<const std::byte> kept, tiles, fill, centre;
 };
 
 // Views of the store's arrays. Throw Error for sampled recovery, an ablation that files don't keep.

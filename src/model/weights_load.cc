@@ -202,7 +202,7 @@ class LayerTable {
     size_t first = 0;
     for (const Part& part : parts) {
       part.weight = Rows(all, first, part.rows);
-      if (has_bias) part.bias.assign(bias.begin() + first, bias.begin() + first + part.rows);
+      if (has_bias) part.bias.assign(bias.data() + first, bias.data() + first + part.rows);
       first += part.rows;
     }
   }

@@ -7,6 +7,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <random>
 #include <span>
@@ -16,24 +17,31 @@
 #include "backend/weight.h"
 #include "base/half.h"
 #include "spark/simd.h"
+#include "tests/support/pinned_target.h"
 
 namespace spark {
 
-// Calls body(name) with each target of this machine pinned, and unpins.
+// Calls body(name) with each target of this machine pinned, and unpins. If the run is pinned to a
+// target, with that one alone.
 template <class Body>
 void ForEachSimdTarget(const Body& body) {
   struct Unpin {
     ~Unpin() { PinSimdTarget("auto"); }
   } unpin;
-  for (const std::string& target : SimdTargets()) {
+  const std::string only = test::PinnedTarget();
+  for (const std::string& target : only.empty() ? SimdTargets() : std::vector{only}) {
     PinSimdTarget(target);
     INFO("SIMD target " << target);
     body(target);
   }
 }
 
-// Targets that are emulated lane by lane: fewer sizes are enough there.
-inline bool IsSlow(const std::string& target) { return target == "SCALAR" || target == "EMU128"; }
+// Targets that are emulated lane by lane, and runs that are told so because the whole machine is
+// emulated: fewer sizes are enough there.
+inline bool IsSlow(const std::string& target) {
+  static const bool all = std::getenv("SPARK_FEWER_SIZES") != nullptr;
+  return all || target == "SCALAR" || target == "EMU128";
+}
 
 class Random {
  public:

@@ -117,9 +117,41 @@ TEST_CASE("matrix products are right for every type and SIMD target", "[backend]
   });
 }
 
+// Products share one quantised input, in as many forms as their block types need.
+TEST_CASE("products of one input are those of each matrix alone", "[backend]") {
+  ForEachSimdTarget([&](const std::string&) {
+    Random random(8);
+    const std::vector<DType> types = {DType::kQ4_K, DType::kQ6_K, DType::kQ5_0};
+    for (const DType last : {DType::kQ8_0, DType::kQ3_K, DType::kQ8_K, DType::kF16}) {
+      std::vector<RandomWeight> weights;
+      for (const DType type : types) weights.emplace_back(type, 50, 512, random);
+      weights.emplace_back(last, 21, 512, random);
+      for (const size_t n : {1, 3}) {
+        const std::vector<float> x = random.Normals(n * 512);
+        const auto backend = MakeCpuBackend({.threads = 2});
+        std::vector<std::vector<float>> together, alone;
+        std::vector<spark::Product> products;
+        for (const RandomWeight& w : weights) {
+          together.emplace_back(n * w.get().rows);
+          alone.emplace_back(n * w.get().rows);
+        }
+        for (size_t i = 0; i < weights.size(); ++i) {
+          products.push_back({&weights[i].get(), together[i].data()});
+          backend->MatMul(x.data(), n, weights[i].get(), alone[i].data());
+        }
+        backend->MatMul(x.data(), n, products);
+        // The order of sums is the same but where q8_K or f16 send all of them another way.
+        for (size_t i = 0; i < weights.size(); ++i) {
+          CHECK(RelativeError(together[i], alone[i]) < 1e-5);
+        }
+      }
+    }
+  });
+}
+
 TEST_CASE("matrix products do not depend on the number of threads", "[backend]") {
   Random random(5);
-  for (const DType type : {DType::kF32, DType::kQ4_1, DType::kQ6_K}) {
+  for (const DType type : {DType::kF32, DType::kBF16, DType::kQ4_1, DType::kQ4_K, DType::kQ6_K}) {
     const RandomWeight w(type, 131, 512, random);
     for (const size_t n : {1, 70}) {
       const std::vector<float> x = random.Normals(n * 512);

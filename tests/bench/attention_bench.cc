@@ -15,10 +15,12 @@ struct Layout {
   std::string name;
   double ratio = 0;  // of pruned key channels; 0: dense keys
   DType type;        // of keys and values
+  bool lanes = false;
 };
 
 KeyStore Keys(const Layout& layout, size_t n, size_t dim, Random& random) {
   if (layout.ratio == 0) return RandomDense(layout.type, n, dim, random);
+  if (layout.lanes) return RandomLanes(n, dim, layout.ratio, random);
   return RandomSparse(layout.type, n, dim, {layout.ratio}, Recovery::kMean, random);
 }
 
@@ -128,6 +130,7 @@ void RegisterAttention() {
           RegisterDecode({"sparse:0.5", 0.5, type}, dim, group, place, threads);
           RegisterDecode({"sparse:0.8", 0.8, type}, dim, group, place, threads);
         }
+        RegisterDecode({"lanes:0.8", 0.8, DType::kQ8_0, true}, dim, group, place, threads);
       }
     }
   }

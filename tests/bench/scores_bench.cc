@@ -72,6 +72,14 @@ void RegisterSparse(DType type, double ratio, size_t dim, size_t group, Place pl
   });
 }
 
+void RegisterLanes(double ratio, size_t dim, size_t group, Place place) {
+  Register(fmt::format("Scores/lanes:{}/q8_0/D:{}/G:{}/{}", ratio, dim, group, Name(place)), [=] {
+    Random random(1);
+    return ScoreBody(Copies<KeyStore>(RandomLanes(StoreTokens(place), dim, ratio, random), place),
+                     dim, group);
+  });
+}
+
 }  // namespace
 
 void RegisterScores() {
@@ -85,6 +93,7 @@ void RegisterScores() {
           for (const DType type : {DType::kF16, DType::kQ8_0}) {
             RegisterSparse(type, ratio, dim, group, place);
           }
+          RegisterLanes(ratio, dim, group, place);
         }
       }
     }

@@ -57,7 +57,7 @@ void RunValues(ValueData& data, size_t dim, size_t group, benchmark::State& stat
   for (auto _ : state) {
     const Clock::time_point start = Clock::now();
     for (const TokenRun& run : data.runs)
-      AttendFew(queries, run, nullptr, data.scratch.data(), partial);
+      AttendFew(queries, run, nullptr, false, data.scratch.data(), partial);
     benchmark::ClobberMemory();
     const Clock::time_point middle = Clock::now();
     for (const TokenRun& run : data.runs) {

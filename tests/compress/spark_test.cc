@@ -174,6 +174,26 @@ TEST_CASE("sinks and recent tokens stay whole", "[spark]") {
   CHECK(std::equal(row.begin(), row.end(), head.keys.end() - 5 * static_cast<int>(c.head_dim)));
 }
 
+TEST_CASE("keys in 8 bits lie in lanes while few channels stay", "[spark][lanes]") {
+  const OracleHead head(OracleCases().front(), 0);
+  const auto in_lanes = [&](SparkOptions options, DType type) {
+    HeadContext context = head.context;
+    context.types.keys = type;
+    return std::holds_alternative<LaneStore>(SparkStage(options).Compress(context)[0].keys);
+  };
+  const DType q8 = DType::kQ8_0;
+  CHECK(in_lanes({.ratio = 0.8}, q8));
+  CHECK(in_lanes({.ratio = 0.75}, q8));  // a quarter of the channels
+  CHECK_FALSE(in_lanes({.ratio = 0.7}, q8));
+  CHECK(in_lanes({.ratio = 0.7, .layout = KeyLayout::kLanes}, q8));
+  CHECK_FALSE(in_lanes({.ratio = 0.8, .layout = KeyLayout::kMask}, q8));
+  for (const KeyLayout layout : {KeyLayout::kAuto, KeyLayout::kLanes}) {
+    CHECK_FALSE(in_lanes({.ratio = 0.8, .layout = layout}, DType::kF16));
+    CHECK_FALSE(in_lanes({.ratio = 0.8, .recovery = Recovery::kZero, .layout = layout}, q8));
+    CHECK_FALSE(in_lanes({.rule = BudgetRule::kGroup, .layout = layout}, q8));
+  }
+}
+
 TEST_CASE("ratio 0 and ratios below one channel keep everything", "[spark]") {
   const OracleHead head(OracleCases().front(), 0);
   for (const double ratio : {0.0, 0.001}) {

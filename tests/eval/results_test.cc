@@ -172,11 +172,11 @@ TEST_CASE("a file that does not fit is left as it was", "[results]") {
   const std::string path = dir.Write("table.csv", "before");
   {
     const SmallFiles limit(100);
-    CHECK_THROWS_AS(WriteWhole(path, std::string(1000, 'x')), Error);
+    CHECK_THROWS_AS(ReplaceFile(path, std::string(1000, 'x')), Error);
   }
   CHECK(ReadText(path) == "before");
   CHECK_FALSE(std::filesystem::exists(path + ".tmp"));
-  WriteWhole(path, "after");
+  ReplaceFile(path, "after");
   CHECK(ReadText(path) == "after");
 }
 

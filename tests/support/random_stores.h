@@ -36,16 +36,32 @@ struct RandomMask {
   bool varies = false;  // or of each as many as chance has it, 0 and D among them
 };
 
-inline SparseStore RandomSparse(DType type, size_t n, size_t dim, RandomMask mask,
-                                Recovery recovery, Random& random) {
-  const std::vector<float> rows = random.Normals(n * dim);
-  std::vector<float> scalars = random.Normals(n), fill(dim, 1.0f);
-  if (recovery == Recovery::kMean) {
-    for (float& s : scalars) s = std::abs(s);
-    for (float& f : fill) f = std::abs(random.Normal());
-    fill[dim / 2] = 0;  // a channel without weight recovers as 0
+// What a store of sparse rows is packed from.
+struct RandomRows {
+  std::vector<float> rows, scalars, fill;
+  std::vector<uint8_t> masks;
+  SparseInput Input(size_t n, size_t dim) const {
+    return {.rows = rows.data(),
+            .stride = dim,
+            .n_tokens = n,
+            .head_dim = dim,
+            .masks = masks.data(),
+            .scalars = scalars,
+            .fill = fill};
   }
-  std::vector<uint8_t> masks(n * MaskBytes(dim));
+};
+
+inline RandomRows MakeRandomRows(size_t n, size_t dim, RandomMask mask, Recovery recovery,
+                                 Random& random) {
+  RandomRows out{.rows = random.Normals(n * dim),
+                 .scalars = random.Normals(n),
+                 .fill = std::vector<float>(dim, 1.0f),
+                 .masks = std::vector<uint8_t>(n * MaskBytes(dim))};
+  if (recovery == Recovery::kMean) {
+    for (float& s : out.scalars) s = std::abs(s);
+    for (float& f : out.fill) f = std::abs(random.Normal());
+    out.fill[dim / 2] = 0;  // a channel without weight recovers as 0
+  }
   std::vector<size_t> channels(dim);
   for (size_t t = 0; t < n; ++t) {
     size_t kept = dim - static_cast<size_t>(mask.ratio * static_cast<double>(dim));
@@ -53,17 +69,22 @@ inline SparseStore RandomSparse(DType type, size_t n, size_t dim, RandomMask mas
     std::iota(channels.begin(), channels.end(), size_t{0});
     for (size_t i = 0; i < kept; ++i) {
       std::swap(channels[i], channels[i + random.Below(static_cast<uint32_t>(dim - i))]);
-      SetMaskBit(masks.data() + t * MaskBytes(dim), channels[i]);
+      SetMaskBit(out.masks.data() + t * MaskBytes(dim), channels[i]);
     }
   }
-  return SparseStore::Pack({.rows = rows.data(),
-                            .stride = dim,
-                            .n_tokens = n,
-                            .head_dim = dim,
-                            .masks = masks.data(),
-                            .scalars = scalars,
-                            .fill = fill},
-                           type, recovery);
+  return out;
+}
+
+inline SparseStore RandomSparse(DType type, size_t n, size_t dim, RandomMask mask,
+                                Recovery recovery, Random& random) {
+  return SparseStore::Pack(MakeRandomRows(n, dim, mask, recovery, random).Input(n, dim), type,
+                           recovery);
+}
+
+inline LaneStore RandomLanes(size_t n, size_t dim, double ratio, Random& random) {
+  const RandomRows rows = MakeRandomRows(n, dim, {ratio}, Recovery::kMean, random);
+  return LaneStore::Pack(rows.Input(n, dim),
+                         dim - static_cast<size_t>(ratio * static_cast<double>(dim)));
 }
 
 }  // namespace spark

@@ -2,11 +2,16 @@
 
 #include <algorithm>
 
+#include "tests/support/pinned_target.h"
+
 namespace spark::test {
 
 ProcessResult SparkGenerate(const std::vector<std::string>& args, const ProcessOptions& options) {
 #ifdef SPARK_GENERATE
   std::vector<std::string> all = {"--threads", "1", "--stats", "none"};
+  if (const std::string target = PinnedTarget(); !target.empty()) {
+    all.insert(all.end(), {"--simd-target", target});
+  }
   all.insert(all.end(), args.begin(), args.end());
   return RunProcess(SPARK_GENERATE, all, options);
 #else

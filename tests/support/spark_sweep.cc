@@ -4,6 +4,7 @@
 #include <map>
 #include <sstream>
 
+#include "tests/support/pinned_target.h"
 #include "tests/support/temp_dir.h"
 
 namespace spark::test {
@@ -17,7 +18,11 @@ std::string SparkSweepPath() {
 }
 
 ProcessResult SparkSweep(const std::vector<std::string>& args, const ProcessOptions& options) {
-  return RunProcess(SparkSweepPath(), args, options);
+  std::vector<std::string> all = args;
+  if (const std::string target = PinnedTarget(); !target.empty()) {
+    all.insert(all.begin(), {"--simd-target", target});
+  }
+  return RunProcess(SparkSweepPath(), all, options);
 }
 
 std::vector<std::string> SmallSweep(const std::string& text, const std::string& out) {

@@ -11,9 +11,11 @@
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
 // After foreach_target.h: included once for each target.
+#include "backend/cpu/code_values-inl.h"
 #include "backend/cpu/exp-inl.h"
 #include "backend/cpu/expand_rows-inl.h"
 #include "backend/cpu/float_blocks-inl.h"
+#include "backend/cpu/lane_dots-inl.h"
 #include "backend/cpu/run_memory-inl.h"
 #include "backend/cpu/sparse_dots-inl.h"
 
@@ -49,33 +51,37 @@ HWY_INLINE void ScoreTile(const RowsView& keys, size_t first, size_t n, const fl
 }
 
 // Scores of any number of tokens, `step` <= kTokenTile at a time. Calls before(chunk) before every
-// such chunk. memory: [FewQueryFloats(D)], then a tile.
+// such chunk. memory: [FewQueryFloats(D)], then a tile. `prepared`: see AttendFew().
 template <class Before>
 HWY_INLINE void ScoreChunks(const RowsView& keys, size_t first, size_t count, size_t step,
-                            const float* q, size_t n_rows, float* scores, size_t stride,
-                            float* memory, const Before& before) {
-  float* tile = memory + FewQueryFloats(keys.head_dim);
-  const bool dots = HasSparseDots(keys);
-  SparseQuery query{};
-  if (dots) {
-    query = MakeSparseQuery(keys, q, n_rows, memory);
-  } else {
-    q = GatherQuery(keys, q, n_rows, memory);
-  }
-  for (size_t t = 0; t < count; t += step) {
-    const size_t n = HWY_MIN(step, count - t);
-    before(t / step);
-    if (dots) {
-      SparseDots(keys, first + t, n, query, n_rows, scores + t, stride);
-    } else {
-      ScoreTile(keys, first + t, n, q, n_rows, scores + t, stride, tile);
+                            const float* q, size_t n_rows, bool prepared, float* scores,
+                            size_t stride, float* memory, const Before& before) {
+  const auto chunks = [&](const auto& score) HWY_ATTR {  // score(first token, n, where to)
+    for (size_t t = 0; t < count; t += step) {
+      before(t / step);
+      score(first + t, HWY_MIN(step, count - t), scores + t);
     }
+  };
+  if (HasLaneDots(keys)) {
+    const LaneQuery query = MakeLaneQuery(keys, q, n_rows, prepared, memory);
+    chunks([&](size_t t, size_t n, float* out)
+               HWY_ATTR { LaneDots(keys, t, n, query, n_rows, out, stride); });
+  } else if (HasSparseDots(keys)) {
+    const SparseQuery query = MakeSparseQuery(keys, q, n_rows, prepared, memory);
+    chunks([&](size_t t, size_t n, float* out)
+               HWY_ATTR { SparseDots(keys, t, n, query, n_rows, out, stride); });
+  } else {
+    float* tile = memory + FewQueryFloats(keys.head_dim);
+    const float* gathered = GatherQuery(keys, q, n_rows, memory);
+    chunks([&](size_t t, size_t n, float* out)
+               HWY_ATTR { ScoreTile(keys, t, n, gathered, n_rows, out, stride, tile); });
   }
 }
 
 void ScoreRowsKernel(const RowsView& keys, size_t first, size_t count, const float* q,
                      size_t n_rows, float* scores, size_t stride, float* scratch) {
-  ScoreChunks(keys, first, count, kTokenTile, q, n_rows, scores, stride, scratch, [](size_t) {});
+  ScoreChunks(keys, first, count, kTokenTile, q, n_rows, false, scores, stride, scratch,
+              [](size_t) {});
 }
 
 // Scores s to cap * tanh(scale * s / cap), in place.
@@ -126,6 +132,8 @@ struct ValueRows {
   size_t stride;
   size_t n;
 };
+template <class T>
+ValueRows(const T*, size_t, size_t) -> ValueRows<T>;
 
 // out[r, j] = Σ_t p[r, t] v[t, j] for kRows rows and j < n_cols, beside what is there if `add`.
 // out: [kRows, dim]
@@ -240,18 +248,10 @@ HWY_INLINE void AddValues(const RowsView& values, size_t first, size_t n, const 
   }
 }
 
-// Keys of all tokens, then their values.
-void AttendFewKernel(const QueryTile& queries, const TokenRun& run, const TokenRun* next,
-                     float* scratch, const Partial& out) {
-  const size_t n_rows = queries.n_rows;
-  const size_t stride = kMaxFewTokens;
-  float* scores = scratch;  // [n_rows, kMaxFewTokens]
-  float* memory = scratch + kFewQueryRows * stride;
-  float* tile = memory + FewQueryFloats(queries.head_dim);
-  const RunMemory ahead(run, next);
-  ScoreChunks(run.keys, run.first, run.count, ahead.key_step, queries.q, n_rows, scores, stride,
-              memory, [&](size_t chunk) HWY_ATTR { ahead.Ask(chunk + kBurstsAhead); });
-  for (size_t r = 0; r < n_rows; ++r) {
+// Scores in place of which their softmax weights are left, 0 for tokens that a row does not see.
+HWY_INLINE void SoftmaxRows(const QueryTile& queries, const TokenRun& run, float* scores,
+                            size_t stride, const Partial& out) {
+  for (size_t r = 0; r < queries.n_rows; ++r) {
     const VisibleTokens seen = Visible(run, queries, r);
     float* row = scores + r * stride;
     float* begin = row + (seen.first - run.first);
@@ -262,11 +262,35 @@ void AttendFewKernel(const QueryTile& queries, const TokenRun& run, const TokenR
     std::fill(row, begin, 0.0f);
     std::fill(begin + n, row + run.count, 0.0f);
   }
-  size_t chunk = ahead.key_chunks + kBurstsAhead;
-  for (size_t t = 0; t < run.count; t += ahead.value_step) {
-    const size_t n = HWY_MIN(ahead.value_step, run.count - t);
-    ahead.Ask(chunk++);
-    AddValues(run.values, run.first + t, n, scores + t, n_rows, stride, t > 0, tile, out.values);
+}
+
+// Keys of all tokens, then their values.
+void AttendFewKernel(const QueryTile& queries, const TokenRun& run, const TokenRun* next,
+                     bool prepared, float* scratch, const Partial& out) {
+  const size_t n_rows = queries.n_rows;
+  const size_t stride = kMaxFewTokens;
+  float* scores = scratch;  // [n_rows, kMaxFewTokens]
+  float* memory = scratch + kFewQueryRows * stride;
+  float* tile = memory + FewQueryFloats(queries.head_dim);
+  const RunMemory ahead(run, next);
+  ScoreChunks(run.keys, run.first, run.count, ahead.key_step, queries.q, n_rows, prepared, scores,
+              stride, memory, [&](size_t chunk) HWY_ATTR { ahead.Ask(chunk + kBurstsAhead); });
+  SoftmaxRows(queries, run, scores, stride, out);
+  const auto chunks = [&](const auto& add) HWY_ATTR {  // add(first of a chunk in the run, n)
+    size_t chunk = ahead.key_chunks + kBurstsAhead;
+    for (size_t t = 0; t < run.count; t += ahead.value_step) {
+      ahead.Ask(chunk++);
+      add(t, HWY_MIN(ahead.value_step, run.count - t));
+    }
+  };
+  if (CodeValues::Takes(run.values)) {
+    CodeValues sums(run.values, n_rows, tile);
+    chunks([&](size_t t, size_t n) HWY_ATTR { sums.Add(run.first + t, n, scores + t, stride); });
+    sums.Finish(out.values);
+  } else {
+    chunks([&](size_t t, size_t n) HWY_ATTR {
+      AddValues(run.values, run.first + t, n, scores + t, n_rows, stride, t > 0, tile, out.values);
+    });
   }
 }
 
@@ -284,9 +308,10 @@ void ScoreRows(const RowsView& keys, size_t first, size_t count, const float* q,
   HWY_DYNAMIC_DISPATCH(ScoreRowsKernel)
   (keys, first, count, q, n_rows, scores, stride, reinterpret_cast<float*>(scratch));
 }
-void AttendFew(const QueryTile& queries, const TokenRun& run, const TokenRun* next,
+void AttendFew(const QueryTile& queries, const TokenRun& run, const TokenRun* next, bool prepared,
                std::byte* scratch, const Partial& out) {
-  HWY_DYNAMIC_DISPATCH(AttendFewKernel)(queries, run, next, reinterpret_cast<float*>(scratch), out);
+  HWY_DYNAMIC_DISPATCH(AttendFewKernel)
+  (queries, run, next, prepared, reinterpret_cast<float*>(scratch), out);
 }
 
 }  // namespace spark

@@ -54,6 +54,15 @@ RowsView ViewOf(const SparseStore& rows) {
           .sampled = rows.sampled() ? &rows : nullptr};
 }
 
+RowsView ViewOf(const LaneStore& keys) {
+  return {.type = DType::kQ8_0,
+          .head_dim = keys.head_dim(),
+          .width = keys.head_dim(),
+          .row_bytes = 0,
+          .values = nullptr,
+          .lanes = &keys};
+}
+
 VisibleTokens Visible(const TokenRun& run, const QueryTile& queries, size_t row) {
   VisibleTokens seen{run.first, run.first + run.count};
   if (run.causal) {
@@ -139,8 +148,17 @@ void Attention::Plan(size_t n, size_t group, const LayerCache& layer) {
   values_.resize(place * layer.head_dim());
 }
 
+bool Attention::GoesOn(size_t k) const {
+  const Item& before = items_[k - 1];
+  const RowsView& old = runs_[before.first_run].keys;
+  const RowsView& keys = runs_[items_[k].first_run].keys;
+  return before.head == items_[k].head && before.first_row == items_[k].first_row &&
+         old.values == keys.values && old.lanes == keys.lanes;
+}
+
 void Attention::RunItem(const Item& item, const float* q, size_t n, size_t n_heads,
-                        const LayerCache& layer, const ScoreScale& scale, size_t thread) {
+                        const LayerCache& layer, const ScoreScale& scale, bool prepared,
+                        size_t thread) {
   const size_t dim = layer.head_dim();
   const size_t group = n_heads / layer.heads().size();
   AlignedBytes& memory = scratch_[thread];
@@ -164,7 +182,7 @@ void Attention::RunItem(const Item& item, const float* q, size_t n, size_t n_hea
   if (n * group <= kFewQueryRows) {
     const bool last = item.first_run + 1 == runs_.size();
     const TokenRun* run = &runs_[item.first_run];
-    AttendFew(queries, *run, last ? nullptr : run + 1, scratch, partial);
+    AttendFew(queries, *run, last ? nullptr : run + 1, prepared, scratch, partial);
   } else {
     AttendMany(queries, {&runs_[item.first_run], item.n_runs}, scratch, partial);
   }
@@ -197,19 +215,22 @@ void Attention::Attend(const float* q, size_t n, size_t n_heads, const LayerCach
   const size_t group = n_heads / layer.heads().size();
   const size_t dim = layer.head_dim();
   Plan(n, group, layer);
-  const auto run = [&](size_t item, size_t thread) {
-    RunItem(items_[item], q, n, n_heads, layer, scale, thread);
+  const auto run = [&](size_t item, bool prepared, size_t thread) {
+    RunItem(items_[item], q, n, n_heads, layer, scale, prepared, thread);
   };
   const auto fold = [&](size_t t, size_t) { FoldTile(tiles_[t], n_heads, group, dim, out); };
   const size_t n_items = items_.size();
   if (n * group <= kFewQueryRows) {
     const size_t share = CeilDiv(n_items, kSharesAThread * team_.size());
     team_.For(CeilDiv(n_items, share), [&](size_t i, size_t thread) {
-      for (size_t k = i * share; k < std::min((i + 1) * share, n_items); ++k) run(k, thread);
+      const size_t first = i * share;
+      for (size_t k = first; k < std::min(first + share, n_items); ++k) {
+        run(k, k > first && GoesOn(k), thread);
+      }
     });
   } else {
     // Last items first: with a causal tail they are the longest.
-    team_.For(n_items, [&](size_t i, size_t thread) { run(n_items - 1 - i, thread); });
+    team_.For(n_items, [&](size_t i, size_t thread) { run(n_items - 1 - i, false, thread); });
   }
   if (max_.size() > kWorthSharing) {
     team_.For(tiles_.size(), fold);

@@ -42,8 +42,11 @@ class Attention {
 
   void PlanRuns(const LayerCache& layer, const HeadCache& head, size_t n, size_t max_tokens);
   void Plan(size_t n, size_t group, const LayerCache& layer);
+  // Whether item k of few query rows has the queries, and keys of the store, of the item before it.
+  bool GoesOn(size_t k) const;
+  // `prepared`: as AttendFew() has it.
   void RunItem(const Item& item, const float* q, size_t n, size_t n_heads, const LayerCache& layer,
-               const ScoreScale& scale, size_t thread);
+               const ScoreScale& scale, bool prepared, size_t thread);
   void FoldTile(const Tile& tile, size_t n_heads, size_t group, size_t dim, float* out) const;
 
   ThreadTeam& team_;

@@ -33,10 +33,12 @@ struct RowsView {
   const uint32_t* offsets = nullptr;     // null: every token keeps `width` channels
   const float* centre = nullptr;         // added to every token, unless null
   const SparseStore* sampled = nullptr;  // not null: read its rows, the arrays do not say it all
+  const LaneStore* lanes = nullptr;      // not null: all that is said above `masks` are D and T
 };
 RowsView ViewOf(const DenseStore& rows);
 RowsView ViewOf(const DroppedKeyStore& keys);
 RowsView ViewOf(const SparseStore& rows);
+RowsView ViewOf(const LaneStore& keys);
 
 // Tokens [first, first + count) of a segment or of the tail.
 struct TokenRun {
@@ -88,9 +90,10 @@ inline constexpr size_t kExpandedAhead = 8;  // tokens whose kept values are unp
 inline constexpr size_t kScratchRows = kTokenTile + kExpandedAhead;
 inline constexpr size_t kMaxFewTokens = 512;  // of a run given to AttendFew()
 
-// Floats of memory for what AttendFew() makes of its queries before it meets the keys.
+// Floats of memory for what AttendFew() makes of its queries before it meets the keys: of each row
+// 10 bytes a channel for LaneQuery, or 4 for SparseQuery.
 constexpr size_t FewQueryFloats(size_t head_dim) {
-  return (kFewQueryRows + 1) * RoundUp(head_dim, 64) + 3 * kFewQueryRows;
+  return (3 * kFewQueryRows + 1) * RoundUp(head_dim, 64) + 4 * kFewQueryRows;
 }
 
 // Bytes of scratch memory, 64-byte aligned, that each of the kernels below may use.
@@ -102,8 +105,10 @@ void ScoreRows(const RowsView& keys, size_t first, size_t count, const float* q,
                float* scores, size_t stride, std::byte* scratch);
 
 // Vectors along channels; at most kFewQueryRows rows and kMaxFewTokens tokens. `next`, unless null,
-// is the run that the thread takes after this one.
-void AttendFew(const QueryTile& queries, const TokenRun& run, const TokenRun* next,
+// is the run that the thread takes after this one. `prepared`: the call before this one with the
+// same scratch memory had the same queries, and keys of the same store, so what it made of the
+// queries is there.
+void AttendFew(const QueryTile& queries, const TokenRun& run, const TokenRun* next, bool prepared,
                std::byte* scratch, const Partial& out);
 
 // Vectors along query rows; any number of tokens, expanded kTokenTile at a time.

@@ -1,12 +1,6 @@
 #include "backend/cpu/block_dot.h"
 
-#include <hwy/cache_control.h>
-
-#include <algorithm>
-#include <cstring>
-
 #include "backend/cpu/tiles.h"
-#include "backend/dequantize.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "backend/cpu/block_dot.cc"
@@ -14,234 +8,89 @@
 #include "hwy/highway.h"
 // After foreach_target.h: included once for each target.
 #include "backend/cpu/block_lanes-inl.h"
+#include "backend/cpu/block_strips-inl.h"
 #include "backend/cpu/lanes-inl.h"
-#include "backend/cpu/quad_dot-inl.h"
+#include "backend/cpu/superblock-inl.h"
+#include "backend/cpu/weight_memory-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace spark::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-constexpr size_t kGroup = 32;
-
 size_t UnitsKernel() { return kUnits; }
 
-#if HWY_TARGET == HWY_SCALAR || HWY_HAVE_SCALABLE
+#if HWY_TARGET == HWY_SCALAR || HWY_HAVE_SCALABLE || (HWY_TARGET & HWY_ALL_SVE)
 
-void MakeStripsKernel(const QuantizedRow&, size_t, std::byte*) {}
+void MakeStripsKernel(StripKind, const QuantizedRow&, size_t, std::byte*) {}
 void BlockDotRowsKernel(const Weight&, size_t, size_t, const std::byte*, float*) {}
 
 #else
 
-// A strip is kUnits groups of an activation row: the first halves of all of them, their second
-// halves, the groups' scales in four lanes each, their sums in one lane of four, the others 0.
-// Where the number of groups is no multiple of kUnits the last strip begins earlier, so that it is
-// full, and what other strips have counted is 0 in it.
-constexpr size_t kStripBytes = kUnits * (kGroup + 2 * 4 * sizeof(float));
-
-constexpr size_t FirstGroup(size_t strip, size_t groups) {
-  return HWY_MIN(strip * kUnits, groups - kUnits);
-}
-
-void MakeStripsKernel(const QuantizedRow& x, size_t cols, std::byte* out) {
-  const size_t groups = cols / kGroup;
-  for (size_t s = 0; s < CeilDiv(groups, kUnits); ++s, out += kStripBytes) {
-    auto* scales = reinterpret_cast<float*>(out + kUnits * kGroup);
-    float* sums = scales + 4 * kUnits;
-    std::memset(sums, 0, 4 * kUnits * sizeof(float));
-    for (size_t u = 0; u < kUnits; ++u) {
-      const size_t g = FirstGroup(s, groups) + u;
-      const bool counts = g >= s * kUnits;
-      std::memcpy(out + u * 16, x.q + g * kGroup, 16);
-      std::memcpy(out + (kUnits + u) * 16, x.q + g * kGroup + 16, 16);
-      std::fill_n(scales + 4 * u, 4, counts ? x.scales[g] : 0.0f);
-      sums[4 * u] = counts ? x.sums[g] : 0.0f;
-    }
-  }
-}
-
-// What kUnits blocks hold: bytes of the first and the second halves of their groups; scale and
-// offset of a block in its four lanes, as unpack.h defines them.
-struct BlockValues {
-  ByteLanes first, second;
-  FloatLanes scale, offset;
-};
-
-// One of these a type. The halves of a group are the low and the high halves of its 16 bytes.
-template <size_t kHeader, size_t kBlockBytes>
-HWY_INLINE BlockValues Nibbles(const uint8_t* blocks) {
-  const BlockBytes d;
-  const ByteLanes both = Units<kBlockBytes, kHeader>(blocks);
-  BlockValues values;
-  values.first = hn::And(both, hn::Set(d, uint8_t{15}));
-  values.second = hn::ShiftRight<4>(both);
-  return values;
-}
-
-template <size_t kBlockBytes>
-HWY_INLINE void ScaleAndZero(const uint8_t* blocks, float zero, BlockValues& values) {
-  Halves<kBlockBytes, false>(blocks, values.scale, values.offset);
-  values.offset = hn::Mul(values.scale, hn::Set(BlockFloats(), -zero));
-}
-
-struct Q4_0Blocks {
-  static constexpr size_t kBytes = 18;
-  static constexpr Bytes kRange = Bytes::kSmall;
-  static HWY_INLINE BlockValues Load(const uint8_t* blocks) {
-    BlockValues values = Nibbles<2, kBytes>(blocks);
-    ScaleAndZero<kBytes>(blocks, 8, values);
-    return values;
-  }
-};
-
-struct Q4_1Blocks {
-  static constexpr size_t kBytes = 20;
-  static constexpr Bytes kRange = Bytes::kSmall;
-  static HWY_INLINE BlockValues Load(const uint8_t* blocks) {
-    BlockValues values = Nibbles<4, kBytes>(blocks);
-    Halves<kBytes, true>(blocks, values.scale, values.offset);
-    return values;
-  }
-};
-
-template <size_t kHeader, size_t kBlockBytes>
-HWY_INLINE void AddFifthBits(const uint8_t* blocks, BlockValues& values) {
-  values.first = hn::Or(values.first, BitsTo16<kBlockBytes, kHeader>(blocks));
-  values.second = hn::Or(values.second, BitsTo16<kBlockBytes, kHeader + 2>(blocks));
-}
-
-struct Q5_0Blocks {
-  static constexpr size_t kBytes = 22;
-  static constexpr Bytes kRange = Bytes::kSmall;
-  static HWY_INLINE BlockValues Load(const uint8_t* blocks) {
-    BlockValues values = Nibbles<6, kBytes>(blocks);
-    AddFifthBits<2, kBytes>(blocks, values);
-    ScaleAndZero<kBytes>(blocks, 16, values);
-    return values;
-  }
-};
-
-struct Q5_1Blocks {
-  static constexpr size_t kBytes = 24;
-  static constexpr Bytes kRange = Bytes::kSmall;
-  static HWY_INLINE BlockValues Load(const uint8_t* blocks) {
-    BlockValues values = Nibbles<8, kBytes>(blocks);
-    AddFifthBits<4, kBytes>(blocks, values);
-    Halves<kBytes, true>(blocks, values.scale, values.offset);
-    return values;
-  }
-};
-
-struct Q8_0Blocks {
-  static constexpr size_t kBytes = 34;
-  static constexpr Bytes kRange = Bytes::kWide;
-  static HWY_INLINE BlockValues Load(const uint8_t* blocks) {
-    const BlockBytes d;
-    const ByteLanes flip = hn::Set(d, uint8_t{128});
-    BlockValues values;
-    values.first = hn::Xor(Units<kBytes, 2>(blocks), flip);
-    values.second = hn::Xor(Units<kBytes, 18>(blocks), flip);
-    ScaleAndZero<kBytes>(blocks, 128, values);
-    return values;
-  }
-};
-
-struct IQ4_NLBlocks {
-  static constexpr size_t kBytes = 18;
-  static constexpr Bytes kRange = Bytes::kWide;
-  static HWY_INLINE BlockValues Load(const uint8_t* blocks) {
-    const BlockBytes d;
-    const Unit d16;
-    const auto values16 = hn::LoadU(d16, reinterpret_cast<const uint8_t*>(kIQ4Values.data()));
-    const auto table =
-        hn::Xor(hn::BroadcastBlock<0>(hn::ResizeBitCast(d, values16)), hn::Set(d, uint8_t{128}));
-    BlockValues values = Nibbles<2, kBytes>(blocks);
-    values.first = hn::TableLookupBytes(table, values.first);
-    values.second = hn::TableLookupBytes(table, values.second);
-    ScaleAndZero<kBytes>(blocks, 128, values);
-    return values;
-  }
-};
-
-template <class Blocks>
-HWY_INLINE FloatLanes AddStrip(const uint8_t* blocks, const std::byte* strip, FloatLanes sum) {
-  const BlockChars d8;
-  const BlockInts di;
-  const BlockFloats df;
-  const auto* q = reinterpret_cast<const int8_t*>(strip);
-  const auto* scales = reinterpret_cast<const float*>(strip + kUnits * kGroup);
-  const BlockValues w = Blocks::Load(blocks);
-  IntLanes dot = QuadDotLanes<Blocks::kRange>(di, w.first, hn::Load(d8, q), hn::Zero(di));
-  dot = QuadDotLanes<Blocks::kRange>(di, w.second, hn::Load(d8, q + 16 * kUnits), dot);
-  sum = hn::MulAdd(hn::ConvertTo(df, dot), hn::Mul(w.scale, hn::Load(df, scales)), sum);
-  if constexpr (kOffsetInDot<Blocks::kRange>) return sum;
-  return hn::MulAdd(w.offset, hn::Load(df, scales + 4 * kUnits), sum);
+void MakeStripsKernel(StripKind kind, const QuantizedRow& x, size_t cols, std::byte* out) {
+  kind == StripKind::kSuperblocks ? MakeSuperStrips(x, cols, out) : MakeGroupStrips(x, cols, out);
 }
 
 template <class Blocks>
-HWY_INLINE FloatLanes RowSum(const uint8_t* row, size_t groups, const std::byte* strips) {
-  const BlockFloats df;
-  const size_t whole = groups / kUnits;
-  FloatLanes sum0 = hn::Zero(df), sum1 = sum0;
-  size_t s = 0;
-  for (; s + 2 <= whole; s += 2) {
-    const uint8_t* blocks = row + s * kUnits * Blocks::kBytes;
-    sum0 = AddStrip<Blocks>(blocks, strips + s * kStripBytes, sum0);
-    sum1 = AddStrip<Blocks>(blocks + kUnits * Blocks::kBytes, strips + (s + 1) * kStripBytes, sum1);
+HWY_INLINE FloatLanes RowSum(const uint8_t* row, size_t cols, const std::byte* strips) {
+  if constexpr (Blocks::kElements == kSuper) {
+    return SuperRowSum<Blocks>(row, cols, strips);
+  } else {
+    return GroupRowSum<Blocks>(row, cols, strips);
   }
-  for (; s * kUnits < groups; ++s) {
-    const uint8_t* blocks = row + FirstGroup(s, groups) * Blocks::kBytes;
-    sum0 = AddStrip<Blocks>(blocks, strips + s * kStripBytes, sum0);
-  }
-  return hn::Add(sum0, sum1);
 }
-
-// Memory is asked for this far ahead, as many bytes at once as four rows have. Of the 84 GB/s that
-// two Zen 5 cores read, q8_0 got 38 without, 52 with a line for every strip, 74 this way.
-constexpr size_t kPrefetchBytes = 4096;
 
 // Rows one after the other, in the order of their bytes: four at once share the loads of
 // activations, but were slower from memory.
 template <class Blocks>
-void DotRowsOf(const Weight& w, size_t first, size_t n_rows, const std::byte* strips, float* out) {
+HWY_NOINLINE void DotRowsOf(const Weight& w, size_t first, size_t n_rows, const std::byte* strips,
+                            float* out) {
   const BlockFloats df;
-  const size_t groups = w.cols / kGroup;
-  const size_t row_bytes = groups * Blocks::kBytes;
-  const auto* rows = reinterpret_cast<const uint8_t*>(w.data) + first * row_bytes;
-  const uint8_t* last = rows + n_rows * row_bytes;
-  const uint8_t* ahead = rows;
-  size_t i = 0;
-  for (; i + 4 <= n_rows; i += 4, rows += 4 * row_bytes) {
-    const uint8_t* end = HWY_MIN(rows + 4 * row_bytes + kPrefetchBytes, last);
-    for (; ahead < end; ahead += 64) hwy::Prefetch(ahead);
-    const FloatLanes sum0 = RowSum<Blocks>(rows, groups, strips);
-    const FloatLanes sum1 = RowSum<Blocks>(rows + row_bytes, groups, strips);
-    const FloatLanes sum2 = RowSum<Blocks>(rows + 2 * row_bytes, groups, strips);
-    const FloatLanes sum3 = RowSum<Blocks>(rows + 3 * row_bytes, groups, strips);
-    Sum4(df, sum0, sum1, sum2, sum3, out + i);
-  }
-  for (; i < n_rows; ++i, rows += row_bytes) {
-    out[i] = hn::ReduceSum(df, RowSum<Blocks>(rows, groups, strips));
+  const size_t row_bytes = w.cols / Blocks::kElements * Blocks::kBytes;
+  const auto* row = reinterpret_cast<const uint8_t*>(w.data) + first * row_bytes;
+  const uint8_t* last = row + n_rows * row_bytes;
+  [[maybe_unused]] const uint8_t* ahead = row;
+  HWY_ALIGN float lanes[4][4 * kUnits];  // of four rows, whose sums over lanes are made together
+  for (size_t i = 0; i < n_rows; ++i, row += row_bytes) {
+    if constexpr (kBursts) {
+      const uint8_t* end = HWY_MIN(row + 4 * row_bytes + kPrefetchBytes, last);
+      if (i % 4 == 0) {
+        for (; ahead < end; ahead += 64) hwy::Prefetch(ahead);
+      }
+    }
+    const FloatLanes sum = RowSum<Blocks>(row, w.cols, strips);
+    if (i >= n_rows / 4 * 4) {
+      out[i] = hn::ReduceSum(df, sum);
+      continue;
+    }
+    hn::Store(sum, df, lanes[i % 4]);
+    if (i % 4 != 3) continue;
+    Sum4(df, hn::Load(df, lanes[0]), hn::Load(df, lanes[1]), hn::Load(df, lanes[2]),
+         hn::Load(df, lanes[3]), out + i - 3);
   }
 }
 
 void BlockDotRowsKernel(const Weight& w, size_t first, size_t n_rows, const std::byte* strips,
                         float* out) {
+#define SPARK_DOT_ROWS(TYPE) \
+  case DType::k##TYPE:       \
+    return DotRowsOf<TYPE##Blocks>(w, first, n_rows, strips, out)
   switch (w.type) {
-    case DType::kQ4_0:
-      return DotRowsOf<Q4_0Blocks>(w, first, n_rows, strips, out);
-    case DType::kQ4_1:
-      return DotRowsOf<Q4_1Blocks>(w, first, n_rows, strips, out);
-    case DType::kQ5_0:
-      return DotRowsOf<Q5_0Blocks>(w, first, n_rows, strips, out);
-    case DType::kQ5_1:
-      return DotRowsOf<Q5_1Blocks>(w, first, n_rows, strips, out);
-    case DType::kQ8_0:
-      return DotRowsOf<Q8_0Blocks>(w, first, n_rows, strips, out);
-    case DType::kIQ4_NL:
-      return DotRowsOf<IQ4_NLBlocks>(w, first, n_rows, strips, out);
+    SPARK_DOT_ROWS(Q4_0);
+    SPARK_DOT_ROWS(Q4_1);
+    SPARK_DOT_ROWS(Q5_0);
+    SPARK_DOT_ROWS(Q5_1);
+    SPARK_DOT_ROWS(Q8_0);
+    SPARK_DOT_ROWS(IQ4_NL);
+    SPARK_DOT_ROWS(Q4_K);
+    SPARK_DOT_ROWS(Q5_K);
+    SPARK_DOT_ROWS(Q6_K);
+    SPARK_DOT_ROWS(Q2_K);
+    SPARK_DOT_ROWS(Q3_K);
+    SPARK_DOT_ROWS(IQ4_XS);
     default:
       break;  // HasBlockDot() says no
   }
+#undef SPARK_DOT_ROWS
 }
 
 #endif  // HWY_SCALAR, scalable
@@ -257,28 +106,25 @@ HWY_EXPORT(MakeStripsKernel);
 HWY_EXPORT(BlockDotRowsKernel);
 
 bool HasBlockDot(DType type, size_t cols) {
-  switch (type) {
-    case DType::kQ4_0:
-    case DType::kQ4_1:
-    case DType::kQ5_0:
-    case DType::kQ5_1:
-    case DType::kQ8_0:
-    case DType::kIQ4_NL:
-      break;
-    default:
-      return false;
-  }
   const size_t units = HWY_DYNAMIC_DISPATCH(UnitsKernel)();
-  return units > 0 && cols / 32 >= units;
+  if (units == 0 || !IsQuantized(type) || type == DType::kQ8_K) return false;
+  return StripsOf(type) == StripKind::kSuperblocks || cols / 32 >= units;
 }
 
-size_t BlockStripBytes(size_t cols) {
-  const size_t units = HWY_DYNAMIC_DISPATCH(UnitsKernel)();
-  return RoundUp(cols / 32, units) * 64;  // 32 bytes of q, four lanes of two floats a group
+StripKind StripsOf(DType type) {
+  return Traits(type).block_elements == 256 ? StripKind::kSuperblocks : StripKind::kGroups;
 }
 
-void MakeBlockStrips(const QuantizedRow& x, size_t cols, std::byte* out) {
-  HWY_DYNAMIC_DISPATCH(MakeStripsKernel)(x, cols, out);
+// A group: 32 bytes of q, four lanes of two floats. A superblock: 256 bytes of q, scale and sum of
+// 16 and of 8 groups.
+size_t BlockStripBytes(StripKind kind, size_t cols) {
+  if (kind == StripKind::kSuperblocks) return cols / 256 * (256 + 2 * (16 + 8) * sizeof(float));
+  const size_t units = HWY_DYNAMIC_DISPATCH(UnitsKernel)();
+  return RoundUp(cols / 32, units) * 64;
+}
+
+void MakeBlockStrips(StripKind kind, const QuantizedRow& x, size_t cols, std::byte* out) {
+  HWY_DYNAMIC_DISPATCH(MakeStripsKernel)(kind, x, cols, out);
 }
 void BlockDotRows(const Weight& w, size_t first, size_t n_rows, const std::byte* strips,
                   float* out) {

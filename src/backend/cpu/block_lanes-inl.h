@@ -1,5 +1,6 @@
 // Vectors of block_dot.cc: 16 bytes (a "unit") of each of kUnits blocks of a weight row, and floats
-// with four lanes a unit. Empty for targets that have no vectors or none of a fixed size.
+// with four lanes a unit. Empty for targets without vectors or whose vectors can't be members
+// (SVE).
 #if defined(SPARK_BACKEND_CPU_BLOCK_LANES_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef SPARK_BACKEND_CPU_BLOCK_LANES_INL_H_
 #undef SPARK_BACKEND_CPU_BLOCK_LANES_INL_H_
@@ -19,7 +20,7 @@ HWY_BEFORE_NAMESPACE();
 namespace spark::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-#if HWY_TARGET == HWY_SCALAR || HWY_HAVE_SCALABLE
+#if HWY_TARGET == HWY_SCALAR || HWY_HAVE_SCALABLE || (HWY_TARGET & HWY_ALL_SVE)
 inline constexpr size_t kUnits = 0;
 #else
 // 64-byte vectors where bytes can be gathered from anywhere in two of them (AVX-512 VBMI).
@@ -123,8 +124,9 @@ HWY_INLINE ByteLanes Units(const uint8_t* blocks) {
   if constexpr (kUnits == 1) {
     return hn::LoadU(BlockBytes(), blocks + kOffset);
   } else {
-    return hn::Combine(BlockBytes(), hn::LoadU(Unit(), blocks + kStride + kOffset),
-                       hn::LoadU(Unit(), blocks + kOffset));
+    const hn::Half<BlockBytes> unit;
+    return hn::Combine(BlockBytes(), hn::LoadU(unit, blocks + kStride + kOffset),
+                       hn::LoadU(unit, blocks + kOffset));
   }
 }
 

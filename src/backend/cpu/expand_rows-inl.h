@@ -238,6 +238,36 @@ inline void ExpandSparse(const RowsView& rows, size_t first, size_t count, float
   }
 }
 
+// Tokens whose keys lie in lanes, see LaneStore: the plane of signs in vectors, then the residuals.
+inline void ExpandLaneRows(const LaneStore& keys, size_t first, size_t count,
+                           float* HWY_RESTRICT out, size_t stride) {
+  const FloatTag df;
+  const size_t lanes = hn::Lanes(df);
+  const size_t dim = keys.head_dim();
+  for (size_t i = 0; i < count; ++i) {
+    const size_t t = first + i;
+    const std::byte* tile = keys.Tile(t / LaneLayout::kTokens);
+    const size_t lane = t % LaneLayout::kTokens;
+    float* row = out + i * stride;
+    const FloatVec scalar = hn::Set(df, keys.Scalar(t));
+    for (size_t j = 0; j < dim; j += lanes) {
+      const size_t word = (j / 32 * LaneLayout::kTokens + lane) * 4;
+      uint32_t bits;
+      std::memcpy(&bits, tile + LaneLayout::kSigns + word, sizeof(bits));
+      const auto positive = MaskOfBits(df, bits >> (j % 32) & ((uint32_t{1} << lanes) - 1));
+      const FloatVec fill = hn::Mul(scalar, hn::LoadU(df, keys.fill() + j));
+      const FloatVec x = hn::IfThenElse(positive, fill, hn::Neg(fill));
+      const FloatVec centre =
+          keys.centre() == nullptr ? hn::Zero(df) : hn::LoadU(df, keys.centre() + j);
+      hn::StoreU(hn::Add(x, centre), df, row + j);
+    }
+    const float scale = keys.Scale(t);
+    for (size_t k = 0; k < keys.n_kept(); ++k) {
+      row[keys.Channel(t, k)] += scale * static_cast<float>(keys.Code(t, k));
+    }
+  }
+}
+
 // Tokens [first, first + count), count <= kTokenTile, of a store that is not plain. out: [count,
 // stride], stride = `width` or D rounded up to 16. There is room for kScratchRows rows and 16
 // floats: what follows the first kTokenTile rows is working memory.
@@ -247,6 +277,7 @@ inline void ExpandRows(const RowsView& rows, size_t first, size_t count, float* 
     for (size_t i = 0; i < count; ++i) rows.sampled->ReadRow(first + i, out + i * stride);
     return;
   }
+  if (rows.lanes != nullptr) return ExpandLaneRows(*rows.lanes, first, count, out, stride);
   if (rows.masks == nullptr) {
     for (size_t i = 0; i < count; ++i) {
       const std::byte* row = rows.values + (first + i) * rows.row_bytes;

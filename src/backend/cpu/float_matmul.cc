@@ -9,6 +9,7 @@
 #include "hwy/highway.h"
 // After foreach_target.h: included once for each target.
 #include "backend/cpu/float_blocks-inl.h"
+#include "backend/cpu/weight_memory-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace spark::HWY_NAMESPACE {
@@ -16,10 +17,39 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 size_t FloatPanelLanesKernel() { return hn::Lanes(FloatTag()); }
 
+// out = row · x. The row comes from memory, so what counts is that it is read in the order of its
+// bytes, and asked for in time: four rows at once got 12.7 GB/s of f16, this 14.4,
+// where a core of a Sapphire Rapids reads 17.
+template <class T>
+HWY_INLINE float FloatDot(const T* HWY_RESTRICT row, const float* HWY_RESTRICT x, size_t n) {
+  const FloatTag df;
+  const size_t lanes = hn::Lanes(df);
+  FloatVec sum0 = hn::Zero(df), sum1 = sum0, sum2 = sum0, sum3 = sum0;
+  const auto add = [&](FloatVec sum, size_t j) HWY_ATTR {
+    return hn::MulAdd(LoadFloats(df, row + j), hn::LoadU(df, x + j), sum);
+  };
+  size_t j = 0;
+  for (; j + 4 * lanes <= n; j += 4 * lanes) {
+    PrefetchOrBurst<4 * HWY_MAX_LANES_D(FloatTag) * sizeof(T)>(row + j);
+    sum0 = add(sum0, j);
+    sum1 = add(sum1, j + lanes);
+    sum2 = add(sum2, j + 2 * lanes);
+    sum3 = add(sum3, j + 3 * lanes);
+  }
+  for (; j + lanes <= n; j += lanes) sum0 = add(sum0, j);
+  if (j < n) {
+    sum1 = hn::MulAdd(LoadFloatsN(df, row + j, n - j), hn::LoadN(df, x + j, n - j), sum1);
+  }
+  return hn::ReduceSum(df, hn::Add(hn::Add(sum0, sum1), hn::Add(sum2, sum3)));
+}
+
+// Several activation rows meet a weight row while it is in the L1 cache.
 void FloatDotRowsKernel(DType type, const std::byte* rows, size_t n_rows, size_t cols,
                         const float* x, size_t n, float* out, size_t out_stride) {
   WithFloatType(type, rows, [&](const auto* typed) HWY_ATTR {
-    DotRowsWith(typed, cols, n_rows, cols, x, cols, n, out, out_stride);
+    for (size_t i = 0; i < n_rows; ++i, typed += cols) {
+      for (size_t m = 0; m < n; ++m) out[m * out_stride + i] = FloatDot(typed, x + m * cols, cols);
+    }
   });
 }
 

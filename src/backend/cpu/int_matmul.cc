@@ -216,9 +216,9 @@ template <Bytes kBytes>
 void PanelProduct(const UnpackedRows& w, size_t n_rows, const IntPanels& x, float* out,
                   size_t out_stride) {
   const size_t lanes = hn::Lanes(FloatTag());
-  float result[4 * 2 * 16];  // [2 * lanes activation rows, 4 weight rows]
-  for (size_t m = 0; m < x.n; m += 2 * lanes) {
-    const QuantizedRow x0 = Shift(x.first, m / lanes * x.panel_bytes);
+  float result[4 * 2 * 16];   // [2 * lanes activation rows, 4 weight rows]
+  QuantizedRow x0 = x.first;  // g++ 12 dies of `m / lanes` here, on SVE
+  for (size_t m = 0; m < x.n; m += 2 * lanes, x0 = Shift(x0, 2 * x.panel_bytes)) {
     const bool two = m + lanes < x.n;
     const QuantizedRow x1 = two ? Shift(x0, x.panel_bytes) : x0;
     const size_t n = std::min(2 * lanes, x.n - m);

@@ -3,6 +3,7 @@
 #if defined(SPARK_BACKEND_CPU_LANES_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef SPARK_BACKEND_CPU_LANES_INL_H_
 #undef SPARK_BACKEND_CPU_LANES_INL_H_
+#undef SPARK_INLINE_LAMBDA
 #else
 #define SPARK_BACKEND_CPU_LANES_INL_H_
 #endif
@@ -10,6 +11,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
+#include <utility>
 
 #include "base/dtype.h"
 #include "hwy/highway.h"
@@ -17,6 +20,24 @@
 HWY_BEFORE_NAMESPACE();
 namespace spark::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
+
+// For lambdas that are called several times in a kernel: a call would pass vectors by memory.
+#if HWY_COMPILER_MSVC
+#define SPARK_INLINE_LAMBDA HWY_ATTR
+#else
+#define SPARK_INLINE_LAMBDA HWY_ATTR __attribute__((always_inline))
+#endif
+
+// Calls body(std::integral_constant<size_t, i>()) for i = 0 … n - 1. Arrays of vectors that are
+// only indexed so stay in registers; of a loop that is unrolled later, g++ writes them to memory.
+template <size_t... i, class Body>
+HWY_INLINE void UnrollAll(std::index_sequence<i...>, const Body& body) {
+  (body(std::integral_constant<size_t, i>()), ...);
+}
+template <size_t n, class Body>
+HWY_INLINE void Unroll(const Body& body) {
+  UnrollAll(std::make_index_sequence<n>(), body);
+}
 
 // At most 16 lanes on every target, so that blocks of 16 and 32 elements hold whole vectors.
 using FloatTag = hn::CappedTag<float, 16>;
@@ -59,6 +80,11 @@ HWY_INLINE hn::Vec<DF> LoadFloatsN(DF df, const T* p, size_t n) {
   HWY_ALIGN T lanes[HWY_MAX_LANES_D(DF)] = {};
   std::memcpy(lanes, p, n * sizeof(T));
   return LoadFloats(df, lanes);
+}
+
+HWY_INLINE float HalfAt(const uint8_t* p) {
+  const hn::CappedTag<float, 1> df;
+  return hn::GetLane(LoadFloats(df, reinterpret_cast<const hwy::float16_t*>(p)));
 }
 
 // out[i] = the sum of the lanes of vector i.

@@ -77,14 +77,24 @@ void MatMul::QuantizeActivations(const float* x, size_t n, size_t cols, size_t g
   }
 }
 
+// Quantises n rows and puts them into strips of one kind, behind each other in strips_[kind].
+void MatMul::MakeStrips(const float* x, size_t n, size_t cols, StripKind kind) {
+  const size_t group = StripGroup(kind);
+  const size_t bytes = BlockStripBytes(kind, cols);
+  AlignedBytes& strips = strips_[static_cast<size_t>(kind)];
+  QuantizeActivations(x, n, cols, group);
+  if (strips.size() < n * bytes) strips.Resize(n * bytes);
+  for (size_t m = 0; m < n; ++m) {
+    MakeBlockStrips(kind, QuantizedActivation(m, cols, group), cols, strips.data() + m * bytes);
+  }
+}
+
 // One loop for all products: an item is some consecutive rows of one of them.
 void MatMul::RunFewBlocks(const float* x, size_t n, std::span<const Product> products) {
   const size_t cols = products.front().w->cols;
-  const size_t strip_bytes = BlockStripBytes(cols);
-  QuantizeActivations(x, n, cols, 32);
-  strips_.Resize(std::max(strips_.size(), n * strip_bytes));
-  for (size_t m = 0; m < n; ++m) {
-    MakeBlockStrips(QuantizedActivation(m, cols, 32), cols, strips_.data() + m * strip_bytes);
+  for (const StripKind kind : {StripKind::kGroups, StripKind::kSuperblocks}) {
+    const auto of_kind = [&](const Product& p) { return StripsOf(p.w->type) == kind; };
+    if (std::ranges::any_of(products, of_kind)) MakeStrips(x, n, cols, kind);
   }
 
   size_t bytes = 0;
@@ -98,8 +108,10 @@ void MatMul::RunFewBlocks(const float* x, size_t n, std::span<const Product> pro
     const Weight& w = *p->w;
     const size_t first = item * rows_an_item(w);
     const size_t count = std::min(rows_an_item(w), w.rows - first);
-    for (size_t m = 0; m < n; ++m) {
-      BlockDotRows(w, first, count, strips_.data() + m * strip_bytes, p->out + m * w.rows + first);
+    const StripKind kind = StripsOf(w.type);
+    const std::byte* strips = strips_[static_cast<size_t>(kind)].data();
+    for (size_t m = 0; m < n; ++m, strips += BlockStripBytes(kind, cols)) {
+      BlockDotRows(w, first, count, strips, p->out + m * w.rows + first);
     }
   });
 }
@@ -159,15 +171,19 @@ void MatMul::RunManyInt(const float* x, size_t n, const Weight& w, float* out) {
 }
 
 void MatMul::RunFewFloat(const float* x, size_t n, const Weight& w, float* out) {
-  const bool quantized = IsQuantized(w.type);
-  const size_t unpacked = quantized ? UnpackedBytes(w, 1) : 0;
+  if (!IsQuantized(w.type)) {
+    const size_t rows_an_item = FewRowsAnItem(w, w.rows * RowBytes(w));
+    team_.For(CeilDiv(w.rows, rows_an_item), [&](size_t item, size_t) {
+      const size_t first = item * rows_an_item;
+      FloatDotRows(w.type, w.data + first * RowBytes(w), std::min(rows_an_item, w.rows - first),
+                   w.cols, x, n, out + first, w.rows);
+    });
+    return;
+  }
+  const size_t unpacked = UnpackedBytes(w, 1);
   team_.For(CeilDiv(w.rows, kTileRows), [&](size_t tile, size_t thread) {
     const size_t first = tile * kTileRows;
     const size_t count = std::min(kTileRows, w.rows - first);
-    if (!quantized) {
-      FloatDotRows(w.type, w.data + first * RowBytes(w), count, w.cols, x, n, out + first, w.rows);
-      return;
-    }
     std::byte* place = ThreadScratch(thread, kTileRows * w.cols * sizeof(float) + unpacked);
     auto* rows = reinterpret_cast<float*>(place);
     const UnpackedRows one = UnpackedAt(w, 1, place + kTileRows * w.cols * sizeof(float));

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "backend/cpu/block_dot.h"
 #include "backend/cpu/int_matmul.h"
 #include "base/aligned.h"
 #include "base/thread_team.h"
@@ -34,6 +35,7 @@ class MatMul {
   // Activation row m of `n` that RunFewInt() or RunFewBlocks() quantised.
   QuantizedRow QuantizedActivation(size_t m, size_t cols, size_t group);
   void QuantizeActivations(const float* x, size_t n, size_t cols, size_t group);
+  void MakeStrips(const float* x, size_t n, size_t cols, StripKind kind);
 
   // Unpacks a quantised matrix tile by tile, on all threads, and calls body(rows, first, count)
   // with weight rows [first, first + count). A thread takes `rows_an_item` at a time.
@@ -46,7 +48,7 @@ class MatMul {
   ThreadTeam& team_;
   bool compute_f32_;
   AlignedBytes activations_;           // quantised rows or packed panels of a call
-  AlignedBytes strips_;                // the same rows for block_dot.h
+  AlignedBytes strips_[2];             // the same rows for block_dot.h, a StripKind each
   std::vector<AlignedBytes> scratch_;  // one a thread: unpacked weight rows
 };
 

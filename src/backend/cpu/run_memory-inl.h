@@ -30,6 +30,11 @@ HWY_INLINE void Prefetch(const std::byte* from, size_t bytes) {
 // Asks for tokens [first, first + n) of a store at once, all arrays. Where rows differ in length,
 // what the first one tells is the guess; it costs nothing to be wrong.
 HWY_INLINE void PrefetchRows(const RowsView& rows, size_t first, size_t n) {
+  if (rows.lanes != nullptr) {
+    const std::byte* tile = rows.lanes->Tile(first / LaneLayout::kTokens);
+    Prefetch(tile, CeilDiv(n, LaneLayout::kTokens) * rows.lanes->layout().tile_bytes());
+    return;
+  }
   if (rows.offsets == nullptr) {
     Prefetch(rows.values + first * rows.row_bytes, n * rows.row_bytes);
   } else {
@@ -58,6 +63,7 @@ constexpr size_t kBurstsAhead = 2;
 // Tokens of a burst.
 inline size_t BurstTokens(const RowsView& rows) {
   size_t bytes = rows.offsets == nullptr ? rows.row_bytes : rows.head_dim / 4;
+  if (rows.lanes != nullptr) bytes = rows.lanes->layout().tile_bytes() / LaneLayout::kTokens;
   if (rows.masks != nullptr) bytes += 2 * MaskBytes(rows.head_dim) + sizeof(F16);
   const size_t tokens = kBurstBytes / HWY_MAX(bytes, size_t{1}) / 16 * 16;
   return HWY_MIN(HWY_MAX(tokens, size_t{16}), kTokenTile);

@@ -78,8 +78,9 @@ inline float RoundTo16(const float* x, size_t n, int16_t* out) {
   return largest / 32767.0f;
 }
 
+// memory: [FewQueryFloats(D)]. `prepared`: it holds all of this already.
 inline SparseQuery MakeSparseQuery(const RowsView& keys, const float* q, size_t n_rows,
-                                   float* memory) {
+                                   bool prepared, float* memory) {
   const size_t dim = keys.head_dim;
   SparseQuery query;
   query.floats = q;
@@ -88,6 +89,7 @@ inline SparseQuery MakeSparseQuery(const RowsView& keys, const float* q, size_t 
   query.q_step = memory + kFewQueryRows * dim;
   query.filled_step = query.q_step + kFewQueryRows;
   query.centre = query.filled_step + kFewQueryRows;
+  if (prepared) return query;
   float* filled = query.centre + kFewQueryRows;  // [D]
   std::fill_n(filled, dim, 0.0f);
   for (size_t r = 0; r < n_rows; ++r) {
@@ -320,7 +322,9 @@ inline void SparseDots(const RowsView& keys, size_t first, size_t n, const Spars
 #else
 
 inline bool HasSparseDots(const RowsView&) { return false; }
-inline SparseQuery MakeSparseQuery(const RowsView&, const float*, size_t, float*) { return {}; }
+inline SparseQuery MakeSparseQuery(const RowsView&, const float*, size_t, bool, float*) {
+  return {};
+}
 inline void SparseDots(const RowsView&, size_t, size_t, const SparseQuery&, size_t, float*,
                        size_t) {}
 

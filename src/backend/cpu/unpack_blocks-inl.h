@@ -22,11 +22,6 @@ namespace hn = hwy::HWY_NAMESPACE;
 using ByteTag = hn::CappedTag<uint8_t, 16>;
 using ByteVec = hn::Vec<ByteTag>;
 
-HWY_INLINE float HalfAt(const uint8_t* p) {
-  const hn::CappedTag<float, 1> df;
-  return hn::GetLane(LoadFloats(df, reinterpret_cast<const hwy::float16_t*>(p)));
-}
-
 // Calls body(d, i) for every vector of bytes in [0, kBytes), a power of two; d is its tag.
 template <size_t kBytes, class Body>
 HWY_INLINE void ForBytes(const Body& body) {

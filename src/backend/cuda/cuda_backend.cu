@@ -128,6 +128,7 @@ class CudaBackend : public Backend {
   static size_t HeadDim(const KeyStore& keys) {
     if (const auto* dense = std::get_if<DenseStore>(&keys)) return dense->dim();
     if (const auto* dropped = std::get_if<DroppedKeyStore>(&keys)) return dropped->head_dim();
+    if (const auto* lanes = std::get_if<LaneStore>(&keys)) return lanes->head_dim();
     return std::get<SparseStore>(keys).head_dim();
   }
 

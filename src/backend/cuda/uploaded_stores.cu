@@ -45,6 +45,7 @@ class UploadedStores::Layout {
 
   StoreView Describe(const DroppedKeyStore& store) {
     StoreView view = Describe(store.rows());
+    view.form = StoreForm::kSparse;
     view.n_kept = static_cast<uint32_t>(store.channels().size());
     std::vector<uint8_t> mask(MaskBytes(store.head_dim()));
     for (const uint16_t channel : store.channels()) SetMaskBit(mask.data(), channel);
@@ -58,6 +59,7 @@ class UploadedStores::Layout {
     const size_t plane_bytes = n * MaskBytes(store.head_dim());
     const size_t channel_bytes = store.head_dim() * sizeof(float);
     StoreView view;
+    view.form = StoreForm::kSparse;
     view.type = store.value_type();
     size_t value_bytes = 0;
     if (store.uniform()) {
@@ -79,6 +81,19 @@ class UploadedStores::Layout {
     view.scalars_f32 = store.scalar_type() == DType::kF32;
     view.scalars = Add<uint8_t>(store.scalars(), n * (view.scalars_f32 ? 4 : 2));
     view.fill = Add<float>(store.fill(), channel_bytes);
+    return view;
+  }
+
+  StoreView Describe(const LaneStore& store) {
+    const size_t tiles = (store.size() + LaneLayout::kTokens - 1) / LaneLayout::kTokens;
+    const size_t channel_bytes = store.head_dim() * sizeof(float);
+    StoreView view;
+    view.form = StoreForm::kLanes;
+    view.n_kept = static_cast<uint32_t>(store.n_kept());
+    view.row_bytes = static_cast<uint32_t>(store.layout().tile_bytes());
+    view.rows = Add<uint8_t>(store.Tile(0), tiles * view.row_bytes);
+    view.fill = Add<float>(store.fill(), channel_bytes);
+    if (store.centre() != nullptr) view.centre = Add<float>(store.centre(), channel_bytes);
     return view;
   }
 

@@ -61,6 +61,24 @@ void Scores(const float* q, const SparseStore& keys, size_t n, float* scores) {
   }
 }
 
+// q·k̂[t] = s[t] Σ_j ±q[j]/sqrt(w[j])  +  Σ_kept q[j] r[t,j]: a plane of signs times one scalar, and
+// the residuals (spark.md §3, rearranged).
+void Scores(const float* q, const LaneStore& keys, size_t n, float* scores) {
+  if (keys.centre() != nullptr) return RowScores(q, keys, keys.head_dim(), n, scores);
+  for (size_t t = 0; t < n; ++t) {
+    float plane = 0;
+    for (size_t j = 0; j < keys.head_dim(); ++j) {
+      const float filled = q[j] * keys.fill()[j];
+      plane += keys.Positive(t, j) ? filled : -filled;
+    }
+    float residual = 0;
+    for (size_t i = 0; i < keys.n_kept(); ++i) {
+      residual += q[keys.Channel(t, i)] * static_cast<float>(keys.Code(t, i));
+    }
+    scores[t] = keys.Scalar(t) * plane + keys.Scale(t) * residual;
+  }
+}
+
 void Scores(const float* q, const DroppedKeyStore& keys, size_t n, float* scores) {
   std::vector<float> gathered;
   for (const uint16_t channel : keys.channels()) gathered.push_back(q[channel]);

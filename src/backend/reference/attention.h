@@ -14,6 +14,7 @@ namespace spark::reference {
 // scores[t] = q · k[t] for the first n tokens of a store. q: [head_dim]
 void Scores(const float* q, const DenseStore& keys, size_t n, float* scores);
 void Scores(const float* q, const SparseStore& keys, size_t n, float* scores);
+void Scores(const float* q, const LaneStore& keys, size_t n, float* scores);
 void Scores(const float* q, const DroppedKeyStore& keys, size_t n, float* scores);
 
 // In place.

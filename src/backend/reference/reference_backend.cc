@@ -119,6 +119,7 @@ class ReferenceBackend : public Backend {
  private:
   static size_t HeadDim(const DenseStore& store) { return store.dim(); }
   static size_t HeadDim(const SparseStore& store) { return store.head_dim(); }
+  static size_t HeadDim(const LaneStore& store) { return store.head_dim(); }
   static size_t HeadDim(const DroppedKeyStore& store) { return store.head_dim(); }
 };
 

@@ -1,0 +1,220 @@
+#include "kv/lane_store.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "base/half.h"
+#include "kv/merge.h"
+#include "spark/error.h"
+
+namespace spark {
+namespace {
+
+template <class T>
+T Load(const std::byte* p) {
+  T x;
+  std::memcpy(&x, p, sizeof(x));
+  return x;
+}
+template <class T>
+void Store(T x, std::byte* p) {
+  std::memcpy(p, &x, sizeof(x));
+}
+
+void CopyBytes(const AlignedBytes& from, AlignedBytes& to) {
+  to.Resize(from.size());
+  if (from.size() > 0) std::memcpy(to.data(), from.data(), from.size());
+}
+
+constexpr size_t LaneOf(size_t t) { return t % LaneLayout::kTokens; }
+
+}  // namespace
+
+LaneStore::LaneStore(size_t head_dim, size_t n_kept, size_t n_tokens)
+    : head_dim_(head_dim),
+      n_kept_(static_cast<uint16_t>(n_kept)),
+      size_(n_tokens),
+      layout_(head_dim, n_kept) {
+  tiles_.Resize(n_tiles() * layout_.tile_bytes());
+}
+
+LaneStore LaneStore::Pack(const SparseInput& input, size_t n_kept) {
+  if (!CanPack(input.head_dim)) throw Error("keys of this head_dim cannot lie in lanes");
+  LaneStore store(input.head_dim, n_kept, input.n_tokens);
+  store.PackScalars(input);
+  if (!input.centre.empty()) {
+    store.centre_.Resize(input.head_dim * sizeof(float));
+    std::memcpy(store.centre_.data(), input.centre.data(), store.centre_.size());
+  }
+  std::vector<float> kept(n_kept);
+  for (size_t t = 0; t < input.n_tokens; ++t) store.PackToken(input, t, kept);
+  return store;
+}
+
+// As in SparseStore: shares of the largest, because f16 has bounds and contributions have none.
+void LaneStore::PackScalars(const SparseInput& input) {
+  float unit = 0;
+  for (const float scalar : input.scalars) unit = std::max(unit, std::abs(scalar));
+  if (!(unit > 0)) unit = 1;
+  for (size_t t = 0; t < size_; ++t) {
+    Store(ToF16(input.scalars[t] / unit), MutableTile(t) + LaneLayout::kScalars + 2 * LaneOf(t));
+  }
+  std::vector<float> fill(input.fill.begin(), input.fill.end());
+  for (float& f : fill) f *= unit;
+  fill_.Resize(head_dim_ * sizeof(float));
+  std::memcpy(fill_.data(), fill.data(), fill_.size());
+}
+
+void LaneStore::PackToken(const SparseInput& input, size_t t, std::span<float> kept) {
+  const float* x = input.rows + t * input.stride;
+  const uint8_t* mask = input.masks + t * spark::MaskBytes(head_dim_);
+  std::byte* tile = MutableTile(t);
+  const size_t lane = LaneOf(t);
+  for (size_t w = 0; w < layout_.words; ++w) {
+    uint32_t bits = 0;
+    for (size_t b = 0; b < std::min<size_t>(32, head_dim_ - 32 * w); ++b) {
+      bits |= static_cast<uint32_t>(x[32 * w + b] > 0) << b;
+    }
+    Store(bits, tile + LaneLayout::kSigns + (w * LaneLayout::kTokens + lane) * 4);
+  }
+  size_t i = 0;
+  for (size_t b = 0; b < spark::MaskBytes(head_dim_); ++b) {
+    for (unsigned bits = mask[b]; bits != 0 && i < n_kept_; bits &= bits - 1, ++i) {
+      const size_t channel = 8 * b + static_cast<size_t>(std::countr_zero(bits));
+      kept[i] = x[channel];
+      tile[layout_.ChannelAt(lane, i)] = static_cast<std::byte>(channel);
+    }
+  }
+  StoreResiduals(t, kept);
+}
+
+// What the recovery leaves of the kept channels, as codes: signs, channels and scalar are in place.
+// The recovery is taken as it will be read, so rounding the scalar costs the kept channels nothing.
+void LaneStore::StoreResiduals(size_t t, std::span<float> kept) {
+  float largest = 0;
+  const float scalar = Scalar(t);
+  for (size_t i = 0; i < n_kept_; ++i) {
+    const size_t j = Channel(t, i);
+    kept[i] -= Positive(t, j) ? scalar * fill()[j] : -scalar * fill()[j];
+    largest = std::max(largest, std::abs(kept[i]));
+  }
+  std::byte* tile = MutableTile(t);
+  const F16 half = ToF16(std::min(largest / 127, 65504.0f));
+  Store(half, tile + LaneLayout::kScales + 2 * LaneOf(t));
+  const float scale = ToFloat(half);
+  const float inverse = scale > 0 ? 1 / scale : 0;
+  for (size_t i = 0; i < n_kept_; ++i) {
+    const float code = std::nearbyint(std::clamp(kept[i] * inverse, -127.0f, 127.0f));
+    tile[layout_.ChannelAt(LaneOf(t), i) + layout_.CodeBehind(i)] =
+        static_cast<std::byte>(static_cast<int8_t>(code));
+  }
+}
+
+std::byte* LaneStore::MutableTile(size_t t) {
+  return tiles_.data() + t / LaneLayout::kTokens * layout_.tile_bytes();
+}
+
+void LaneStore::CopyToken(const LaneStore& from, size_t from_t, size_t t) {
+  const std::byte* in = from.TileOf(from_t);
+  std::byte* out = MutableTile(t);
+  // [16] elements of `bytes` bytes from `at` on.
+  const auto copy = [&](size_t at, size_t bytes) {
+    std::memcpy(out + at + LaneOf(t) * bytes, in + at + LaneOf(from_t) * bytes, bytes);
+  };
+  copy(LaneLayout::kScales, 2);
+  copy(LaneLayout::kScalars, 2);
+  for (size_t w = 0; w < layout_.words; ++w) {
+    copy(LaneLayout::kSigns + w * LaneLayout::kTokens * 4, 4);
+  }
+  for (size_t i = 0; i < 2 * layout_.quads; ++i) {
+    copy(layout_.first_quad() + i * LaneLayout::kTokens * 4, 4);
+  }
+  for (size_t i = 0; i < 2; ++i) {
+    copy(layout_.first_rest() + i * LaneLayout::kTokens * layout_.rest, layout_.rest);
+  }
+}
+
+LaneStore LaneStore::Select(std::span<const uint32_t> tokens) const {
+  LaneStore store(head_dim_, n_kept_, tokens.size());
+  CopyBytes(fill_, store.fill_);
+  if (centre_.size() > 0) CopyBytes(centre_, store.centre_);
+  for (size_t t = 0; t < tokens.size(); ++t) store.CopyToken(*this, tokens[t], t);
+  return store;
+}
+
+LaneStore LaneStore::Concatenate(std::span<const LaneStore* const> stores) {
+  const LaneStore& newest = *stores.back();
+  const size_t dim = newest.head_dim_;
+  size_t n = 0;
+  bool same = true;
+  for (const LaneStore* store : stores) {
+    n += store->size_;
+    same = same && std::equal(store->fill(), store->fill() + dim, newest.fill());
+  }
+  LaneStore joined(dim, newest.n_kept_, n);
+  std::vector<float> scalars;
+  size_t at = 0;
+  for (const LaneStore* store : stores) {
+    for (size_t t = 0; t < store->size_; ++t) {
+      joined.CopyToken(*store, t, at++);
+      if (!same) scalars.push_back(store->Scalar(t) * store->RatioTo(newest, t));
+    }
+  }
+  if (same) {
+    CopyBytes(newest.fill_, joined.fill_);
+    return joined;
+  }
+  joined.PackScalars({.n_tokens = n, .scalars = scalars, .fill = {newest.fill(), dim}});
+  std::vector<float> row(dim), kept(joined.n_kept_);
+  at = 0;
+  for (const LaneStore* store : stores) {
+    for (size_t t = 0; t < store->size_; ++t, ++at) {
+      store->ReadRow(t, row.data());
+      for (size_t i = 0; i < kept.size(); ++i) kept[i] = row[joined.Channel(at, i)];
+      joined.StoreResiduals(at, kept);
+    }
+  }
+  return joined;
+}
+
+float LaneStore::RatioTo(const LaneStore& newest, size_t t) const {
+  std::vector<uint8_t> mask(spark::MaskBytes(head_dim_));
+  for (size_t i = 0; i < n_kept_; ++i) SetMaskBit(mask.data(), Channel(t, i));
+  return ScalarRatio(mask.data(), fill(), newest.fill(), head_dim_);
+}
+
+float LaneStore::Scale(size_t t) const {
+  return ToFloat(Load<F16>(TileOf(t) + LaneLayout::kScales + 2 * LaneOf(t)));
+}
+float LaneStore::Scalar(size_t t) const {
+  return ToFloat(Load<F16>(TileOf(t) + LaneLayout::kScalars + 2 * LaneOf(t)));
+}
+bool LaneStore::Positive(size_t t, size_t j) const {
+  const size_t at = LaneLayout::kSigns + (j / 32 * LaneLayout::kTokens + LaneOf(t)) * 4;
+  return (Load<uint32_t>(TileOf(t) + at) >> (j % 32)) & 1;
+}
+size_t LaneStore::Channel(size_t t, size_t i) const {
+  return std::to_integer<size_t>(TileOf(t)[layout_.ChannelAt(LaneOf(t), i)]);
+}
+int LaneStore::Code(size_t t, size_t i) const {
+  const size_t at = layout_.ChannelAt(LaneOf(t), i) + layout_.CodeBehind(i);
+  return Load<int8_t>(TileOf(t) + at);
+}
+
+void LaneStore::ReadRow(size_t t, float* out) const {
+  const float scalar = Scalar(t);
+  for (size_t j = 0; j < head_dim_; ++j) {
+    const float recovered = scalar * fill()[j];
+    out[j] = Positive(t, j) ? recovered : -recovered;
+  }
+  const float scale = Scale(t);
+  for (size_t i = 0; i < n_kept_; ++i) {
+    out[Channel(t, i)] += scale * static_cast<float>(Code(t, i));
+  }
+  for (size_t j = 0; centre() != nullptr && j < head_dim_; ++j) out[j] += centre()[j];
+}
+
+}  // namespace spark
