@@ -31,7 +31,7 @@ for processor in core2duo Nehalem Westmere; do
   targets=$("${emulator[@]}" $bin/spark-generate --list-simd-targets | paste -sd ' ')
   check_demo "$processor ($targets)" "${emulator[@]}" $bin/spark-generate
   if $quick; then continue; fi
-  result=$("${emulator[@]}" $bin/spark-tests "[backend]~[slow],$whole_models") ||
+  result=$("${emulator[@]}" $bin/spark-tests "[backend],$whole_models") ||
     die "$processor: $result"
   echo "$processor: $(grep -m 1 'test cases' <<<"$result")"
 done

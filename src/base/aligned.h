@@ -6,6 +6,7 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <span>
 #include <utility>
 
 namespace spark {
@@ -35,6 +36,13 @@ class AlignedBytes {
 
   // What was asked of the allocator, slack included.
   size_t AllocatedBytes() const { return capacity_; }
+
+  // A copy of `bytes`, instead of what was here.
+  void Assign(std::span<const std::byte> bytes) {
+    Resize(bytes.size());
+    if (!bytes.empty()) std::memcpy(data(), bytes.data(), bytes.size());
+  }
+  std::span<const std::byte> bytes() const { return {data(), size()}; }
 
   // Keeps contents; new bytes are zero.
   void Resize(size_t size) {

@@ -13,8 +13,8 @@
 //   checksum      U8 [8]  64-bit FNV-1a over all bytes of the file before it, little-endian
 //
 // A layer with a window that is not compressed has its tail saved, as the one segment of each head.
-// Another layout, and other numbers in an enumeration, are another version. What version 2 could say
-// means the same in version 3, which added StoreForm::kLanes.
+// Another layout, and other numbers in an enumeration, are another version. What version 2 could
+// say means the same in version 3, which added StoreForm::kLanes.
 #ifndef SPARK_GENERATE_CONTEXT_FILE_H_
 #define SPARK_GENERATE_CONTEXT_FILE_H_
 

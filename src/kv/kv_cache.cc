@@ -12,16 +12,11 @@ namespace {
 void AddKeyBytes(const DenseStore& keys, KvBytes& bytes) {
   bytes.key_values += keys.AllocatedBytes();
 }
-void AddKeyBytes(const SparseStore& keys, KvBytes& bytes) {
+template <class Store>  // SparseStore or LaneStore
+void AddKeyBytes(const Store& keys, KvBytes& bytes) {
   bytes.key_values += keys.ValueBytes();
   bytes.key_masks += keys.MaskPlaneBytes();
   bytes.key_signs += keys.SignPlaneBytes();
-  bytes.key_scalars += keys.ScalarBytes();
-}
-void AddKeyBytes(const LaneStore& keys, KvBytes& bytes) {
-  bytes.key_values += keys.ValueBytes();
-  bytes.key_masks += keys.MaskBytes();
-  bytes.key_signs += keys.SignBytes();
   bytes.key_scalars += keys.ScalarBytes();
 }
 void AddKeyBytes(const DroppedKeyStore& keys, KvBytes& bytes) {

@@ -24,11 +24,6 @@ void Store(T x, std::byte* p) {
   std::memcpy(p, &x, sizeof(x));
 }
 
-void CopyBytes(const AlignedBytes& from, AlignedBytes& to) {
-  to.Resize(from.size());
-  if (from.size() > 0) std::memcpy(to.data(), from.data(), from.size());
-}
-
 constexpr size_t LaneOf(size_t t) { return t % LaneLayout::kTokens; }
 
 }  // namespace
@@ -45,32 +40,25 @@ LaneStore LaneStore::Pack(const SparseInput& input, size_t n_kept) {
   if (!CanPack(input.head_dim)) throw Error("keys of this head_dim cannot lie in lanes");
   LaneStore store(input.head_dim, n_kept, input.n_tokens);
   store.PackScalars(input);
-  if (!input.centre.empty()) {
-    store.centre_.Resize(input.head_dim * sizeof(float));
-    std::memcpy(store.centre_.data(), input.centre.data(), store.centre_.size());
-  }
+  if (!input.centre.empty()) store.centre_.Assign(std::as_bytes(input.centre));
   std::vector<float> kept(n_kept);
   for (size_t t = 0; t < input.n_tokens; ++t) store.PackToken(input, t, kept);
   return store;
 }
 
-// As in SparseStore: shares of the largest, because f16 has bounds and contributions have none.
 void LaneStore::PackScalars(const SparseInput& input) {
-  float unit = 0;
-  for (const float scalar : input.scalars) unit = std::max(unit, std::abs(scalar));
-  if (!(unit > 0)) unit = 1;
+  const float unit = ScalarUnit(input.scalars);
   for (size_t t = 0; t < size_; ++t) {
     Store(ToF16(input.scalars[t] / unit), MutableTile(t) + LaneLayout::kScalars + 2 * LaneOf(t));
   }
   std::vector<float> fill(input.fill.begin(), input.fill.end());
   for (float& f : fill) f *= unit;
-  fill_.Resize(head_dim_ * sizeof(float));
-  std::memcpy(fill_.data(), fill.data(), fill_.size());
+  fill_.Assign(std::as_bytes(std::span(fill)));
 }
 
 void LaneStore::PackToken(const SparseInput& input, size_t t, std::span<float> kept) {
   const float* x = input.rows + t * input.stride;
-  const uint8_t* mask = input.masks + t * spark::MaskBytes(head_dim_);
+  const uint8_t* mask = input.masks + t * MaskBytes(head_dim_);
   std::byte* tile = MutableTile(t);
   const size_t lane = LaneOf(t);
   for (size_t w = 0; w < layout_.words; ++w) {
@@ -81,7 +69,7 @@ void LaneStore::PackToken(const SparseInput& input, size_t t, std::span<float> k
     Store(bits, tile + LaneLayout::kSigns + (w * LaneLayout::kTokens + lane) * 4);
   }
   size_t i = 0;
-  for (size_t b = 0; b < spark::MaskBytes(head_dim_); ++b) {
+  for (size_t b = 0; b < MaskBytes(head_dim_); ++b) {
     for (unsigned bits = mask[b]; bits != 0 && i < n_kept_; bits &= bits - 1, ++i) {
       const size_t channel = 8 * b + static_cast<size_t>(std::countr_zero(bits));
       kept[i] = x[channel];
@@ -139,8 +127,8 @@ void LaneStore::CopyToken(const LaneStore& from, size_t from_t, size_t t) {
 
 LaneStore LaneStore::Select(std::span<const uint32_t> tokens) const {
   LaneStore store(head_dim_, n_kept_, tokens.size());
-  CopyBytes(fill_, store.fill_);
-  if (centre_.size() > 0) CopyBytes(centre_, store.centre_);
+  store.fill_.Assign(fill_.bytes());
+  if (centre_.size() > 0) store.centre_.Assign(centre_.bytes());
   for (size_t t = 0; t < tokens.size(); ++t) store.CopyToken(*this, tokens[t], t);
   return store;
 }
@@ -164,7 +152,7 @@ LaneStore LaneStore::Concatenate(std::span<const LaneStore* const> stores) {
     }
   }
   if (same) {
-    CopyBytes(newest.fill_, joined.fill_);
+    joined.fill_.Assign(newest.fill_.bytes());
     return joined;
   }
   joined.PackScalars({.n_tokens = n, .scalars = scalars, .fill = {newest.fill(), dim}});
@@ -181,7 +169,7 @@ LaneStore LaneStore::Concatenate(std::span<const LaneStore* const> stores) {
 }
 
 float LaneStore::RatioTo(const LaneStore& newest, size_t t) const {
-  std::vector<uint8_t> mask(spark::MaskBytes(head_dim_));
+  std::vector<uint8_t> mask(MaskBytes(head_dim_));
   for (size_t i = 0; i < n_kept_; ++i) SetMaskBit(mask.data(), Channel(t, i));
   return ScalarRatio(mask.data(), fill(), newest.fill(), head_dim_);
 }

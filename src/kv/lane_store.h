@@ -8,7 +8,7 @@
 // it by look-ups: for each four channels a table of the 16 sums ±q[j] fill[j]. A kept channel is a
 // byte that says which one it is, and looks up q[j].
 //
-// Chosen against index bytes beside the values of SparseStore, and when: docs/decisions.md.
+// When it is chosen: docs/decisions.md.
 //
 // Layout for n tokens, D <= 256 channels, T kept channels a token:
 //   tiles [ceil(n/16)]  of 16 tokens, one after the other. A tile (tile_bytes() each):
@@ -109,9 +109,11 @@ class LaneStore {
 
   void ReadRow(size_t t, float* out) const;  // out: [head_dim], as attention sees it
 
-  size_t ValueBytes() const { return AllocatedBytes() - MaskBytes() - SignBytes() - ScalarBytes(); }
-  size_t MaskBytes() const { return n_tiles() * LaneLayout::kTokens * StoredChannels(); }
-  size_t SignBytes() const { return n_tiles() * LaneLayout::kTokens * 4 * layout_.words; }
+  size_t ValueBytes() const {
+    return AllocatedBytes() - MaskPlaneBytes() - SignPlaneBytes() - ScalarBytes();
+  }
+  size_t MaskPlaneBytes() const { return n_tiles() * LaneLayout::kTokens * StoredChannels(); }
+  size_t SignPlaneBytes() const { return n_tiles() * LaneLayout::kTokens * 4 * layout_.words; }
   size_t ScalarBytes() const {
     return n_tiles() * LaneLayout::kTokens * 2 + fill_.AllocatedBytes() + centre_.AllocatedBytes();
   }

@@ -28,10 +28,7 @@ SparseStore SparseStore::Pack(const SparseInput& input, DType value_type, Recove
   if (store.sampled()) {
     store.samples_ = SampledFill(*input.samples, input.masks, input.n_tokens, input.head_dim);
   }
-  if (!input.centre.empty()) {
-    store.centre_.Resize(input.head_dim * sizeof(float));
-    std::memcpy(store.centre_.data(), input.centre.data(), store.centre_.size());
-  }
+  if (!input.centre.empty()) store.centre_.Assign(std::as_bytes(input.centre));
   std::vector<float> row(input.head_dim);
   for (size_t t = 0; t < input.n_tokens; ++t) store.PackToken(input, t, row);
   return store;
@@ -53,8 +50,7 @@ void SparseStore::LayOutRows() {
   }
   values_.Resize(bytes);
   if (same) return;
-  offsets_.Resize(offsets.size() * sizeof(uint32_t));
-  std::memcpy(offsets_.data(), offsets.data(), offsets_.size());
+  offsets_.Assign(std::as_bytes(std::span(offsets)));
 }
 
 size_t SparseStore::Kept(size_t t) const {
@@ -91,15 +87,14 @@ void SparseStore::PackToken(const SparseInput& input, size_t t, std::span<float>
   }
 }
 
-// f16 reaches from 6e-8 to 65504 and contributions know no bounds, so 16-bit scalars are shares of
-// the largest one, and the unit moves into `fill`.
+float ScalarUnit(std::span<const float> scalars) {
+  float largest = 0;
+  for (const float scalar : scalars) largest = std::max(largest, std::abs(scalar));
+  return largest > 0 ? largest : 1.0f;
+}
+
 void SparseStore::PackScalars(const SparseInput& input) {
-  float scale = 1;
-  if (scalar_type() != DType::kF32) {
-    float largest = 0;
-    for (const float scalar : input.scalars) largest = std::max(largest, std::abs(scalar));
-    if (largest > 0) scale = largest;
-  }
+  const float scale = scalar_type() == DType::kF32 ? 1.0f : ScalarUnit(input.scalars);
   std::vector<float> shares(input.scalars.begin(), input.scalars.end());
   for (float& share : shares) share /= scale;
   scalars_.Resize(size_ * Traits(scalar_type()).block_bytes);
@@ -135,13 +130,8 @@ SparseStore SparseStore::Select(std::span<const uint32_t> tokens) const {
   CopyRows(masks_, MaskBytes(head_dim_), tokens, store.masks_);
   CopyRows(signs_, MaskBytes(head_dim_), tokens, store.signs_);
   CopyRows(scalars_, Traits(scalar_type()).block_bytes, tokens, store.scalars_);
-  const auto copy = [](const AlignedBytes& from, AlignedBytes& to) {
-    if (from.size() == 0) return;
-    to.Resize(from.size());
-    std::memcpy(to.data(), from.data(), from.size());
-  };
-  copy(fill_, store.fill_);
-  copy(centre_, store.centre_);
+  if (fill_.size() > 0) store.fill_.Assign(fill_.bytes());
+  if (centre_.size() > 0) store.centre_.Assign(centre_.bytes());
   if (sampled()) store.samples_ = samples_.Select(tokens);
   store.LayOutRows();
   size_t at = 0;

@@ -17,7 +17,8 @@
 // or 0 (`zero`). With recovery `sampled` the scalars are f32 in units of 1, and a pruned channel
 // reads as ±a[t,j] * fill[j], the amplitudes a of sampled_fill.h.
 //
-// Chosen over a sign plane with a sparse residual and over index bytes: docs/decisions.md.
+// A sign plane with a sparse residual and index bytes is LaneStore (lane_store.h); which is chosen
+// when: docs/decisions.md.
 #ifndef SPARK_KV_SPARSE_STORE_H_
 #define SPARK_KV_SPARSE_STORE_H_
 
@@ -54,6 +55,10 @@ struct SparseInput {
   const SampledInput* samples = nullptr;  // kSampled only
   std::span<const float> centre{};        // [head_dim], or empty: what was subtracted from all rows
 };
+
+// f16 reaches from 6e-8 to 65504 and contributions know no bounds, so 16-bit scalars are shares of
+// the largest one, and this unit moves into `fill`. 1 if all are 0.
+float ScalarUnit(std::span<const float> scalars);
 
 struct SparseArrays;  // store_parts.h
 

@@ -12,13 +12,6 @@
 namespace spark {
 namespace {
 
-std::span<const std::byte> Bytes(const AlignedBytes& bytes) { return {bytes.data(), bytes.size()}; }
-
-void Copy(std::span<const std::byte> from, AlignedBytes& to) {
-  to.Resize(from.size());
-  if (!from.empty()) std::memcpy(to.data(), from.data(), from.size());
-}
-
 void Add(std::string_view name, std::span<const std::byte> bytes, StoreParts& parts) {
   if (!bytes.empty()) parts.arrays.push_back({name, bytes});
 }
@@ -181,12 +174,12 @@ ValueStore MakeValueStore(const StoreParts& parts, size_t head_dim, size_t n) {
 }
 
 SparseArrays SparseStore::Arrays() const {
-  return {.values = Bytes(values_),
-          .masks = Bytes(masks_),
-          .signs = Bytes(signs_),
-          .scalars = Bytes(scalars_),
-          .fill = Bytes(fill_),
-          .centre = Bytes(centre_)};
+  return {.values = values_.bytes(),
+          .masks = masks_.bytes(),
+          .signs = signs_.bytes(),
+          .scalars = scalars_.bytes(),
+          .fill = fill_.bytes(),
+          .centre = centre_.bytes()};
 }
 
 SparseStore SparseStore::FromArrays(const SparseArrays& arrays, DType value_type, Recovery recovery,
@@ -216,21 +209,21 @@ SparseStore SparseStore::FromArrays(const SparseArrays& arrays, DType value_type
   }
   CheckArray("values", arrays.values.size(), bytes, 1);
 
-  Copy(arrays.masks, store.masks_);
+  store.masks_.Assign(arrays.masks);
   store.LayOutRows();
-  Copy(arrays.values, store.values_);
-  if (signs) Copy(arrays.signs, store.signs_);
-  if (scalars) Copy(arrays.scalars, store.scalars_);
-  if (scalars) Copy(arrays.fill, store.fill_);
-  if (!arrays.centre.empty()) Copy(arrays.centre, store.centre_);
+  store.values_.Assign(arrays.values);
+  if (signs) store.signs_.Assign(arrays.signs);
+  if (scalars) store.scalars_.Assign(arrays.scalars);
+  if (scalars) store.fill_.Assign(arrays.fill);
+  if (!arrays.centre.empty()) store.centre_.Assign(arrays.centre);
   return store;
 }
 
 LaneArrays LaneStore::Arrays() const {
   return {.kept = std::as_bytes(std::span(&n_kept_, 1)),
-          .tiles = Bytes(tiles_),
-          .fill = Bytes(fill_),
-          .centre = Bytes(centre_)};
+          .tiles = tiles_.bytes(),
+          .fill = fill_.bytes(),
+          .centre = centre_.bytes()};
 }
 
 LaneStore LaneStore::FromArrays(const LaneArrays& arrays, size_t head_dim, size_t n_tokens) {
@@ -251,9 +244,9 @@ LaneStore LaneStore::FromArrays(const LaneArrays& arrays, size_t head_dim, size_
   CheckArray("centre", arrays.centre.size(), arrays.centre.empty() ? 0 : head_dim, sizeof(float));
   CheckFinite("centre", arrays.centre);
   LaneStore store(head_dim, n_kept, n_tokens);
-  Copy(arrays.tiles, store.tiles_);
-  Copy(arrays.fill, store.fill_);
-  if (!arrays.centre.empty()) Copy(arrays.centre, store.centre_);
+  store.tiles_.Assign(arrays.tiles);
+  store.fill_.Assign(arrays.fill);
+  if (!arrays.centre.empty()) store.centre_.Assign(arrays.centre);
   for (size_t t = 0; t < n_tiles * LaneLayout::kTokens; ++t) store.CheckToken(t);
   return store;
 }

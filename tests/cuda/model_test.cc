@@ -9,6 +9,7 @@
 #include "io/safetensors.h"
 #include "spark/session.h"
 #include "tests/cuda/device_test.h"
+#include "tests/support/largest_difference.h"
 
 namespace spark {
 namespace {
@@ -19,16 +20,6 @@ std::vector<TokenId> IdsOf(const std::string& model) {
   const auto file = SafetensorsFile::Open(kModels + model + "/expected.safetensors");
   const std::vector<int64_t> numbers = file.ReadInts("input_ids");
   return {numbers.begin(), numbers.end()};
-}
-
-float LargestDifference(const std::vector<float>& a, const std::vector<float>& b) {
-  REQUIRE(a.size() == b.size());
-  float largest = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    const float difference = std::abs(a[i] - b[i]);
-    if (!(difference <= largest)) largest = difference;  // NaN counts as large
-  }
-  return largest;
 }
 
 SessionOptions Options(const std::string& backend, const std::string& plan, CacheType type) {

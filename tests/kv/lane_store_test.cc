@@ -75,7 +75,8 @@ TEST_CASE("the bytes of lanes are those of the tiles", "[kv][lanes]") {
   const LaneStore three = RandomLanes(16, 64, 0.9, random);  // 7: a quad and three, in a quad
   CHECK(three.layout().tile_bytes() == 16 * (4 + 8 + 16));
   for (const LaneStore* store : {&small, &wide, &three}) {
-    CHECK(store->ValueBytes() + store->MaskBytes() + store->SignBytes() + store->ScalarBytes() ==
+    CHECK(store->ValueBytes() + store->MaskPlaneBytes() + store->SignPlaneBytes() +
+              store->ScalarBytes() ==
           store->AllocatedBytes());
   }
 }

@@ -11,6 +11,7 @@
 
 #include "io/safetensors.h"
 #include "spark/session.h"
+#include "tests/support/largest_difference.h"
 
 namespace spark {
 namespace {
@@ -39,16 +40,6 @@ std::vector<float> Logits(const Model& model, const std::vector<TokenId>& ids,
     logits.insert(logits.end(), rows.begin(), rows.end());
   });
   return logits;
-}
-
-float LargestDifference(const std::vector<float>& a, const std::vector<float>& b) {
-  REQUIRE(a.size() == b.size());
-  float largest = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    const float difference = std::abs(a[i] - b[i]);
-    if (!(difference <= largest)) largest = difference;  // NaN counts as large
-  }
-  return largest;
 }
 
 struct Expected {

@@ -14,6 +14,7 @@
 #include "backend/cpu/attention_kernels.h"
 #include "backend/cpu/lanes-inl.h"
 #include "backend/cpu/tiles.h"
+#include "backend/cpu/weight_memory-inl.h"
 #include "hwy/highway.h"
 #include "kv/packed_row.h"
 
@@ -52,10 +53,8 @@ class CodeValues {
     for (size_t g = 0; g < groups_; ++g) MakeWeights(rows, p, stride, n, g);
     const std::byte* codes = rows + PackedScaleBytes(values_.type, values_.head_dim);
     for (size_t j = 0; j < values_.head_dim; j += 64) {
-      size_t r = 0;
-      for (; n_rows_ - r >= 3 && n_rows_ - r != 4; r += 3) AddRows<3>(codes + j, n, r, j);
-      for (; n_rows_ - r >= 2; r += 2) AddRows<2>(codes + j, n, r, j);
-      if (n_rows_ > r) AddRows<1>(codes + j, n, r, j);
+      ByThreeRows(n_rows_, [&](auto rows, size_t r)
+                               SPARK_INLINE_LAMBDA { AddRows<rows>(codes + j, n, r, j); });
     }
   }
 
@@ -138,8 +137,7 @@ class CodeValues {
     }
   }
 
-  // 64 channels of four tokens: lane c of block b of v<i> holds the codes of channel 16 b + 4 i +
-  // c.
+  // 64 channels of four tokens: lane c of block b of v[i] has the codes of channel 16 b + 4 i + c.
   static HWY_INLINE void LoadQuad(const int8_t* r0, const int8_t* r1, const int8_t* r2,
                                   const int8_t* r3, hn::Vec<Code> (&v)[4]) {
     const Code d;
@@ -180,6 +178,9 @@ class CodeValues {
     };
     const auto* row = reinterpret_cast<const int8_t*>(codes);
     for (size_t t = 0; t < n; t += 4, row += 4 * row_bytes) {
+      if (first_row == 0) {
+        for (size_t i = 0; i < 4; ++i) PrefetchAhead<64>(row + i * row_bytes);
+      }
       hn::Vec<Code> quad[4];
       const size_t last = HWY_MIN(size_t{3}, n - 1 - t);  // those behind it have the weight 0
       LoadQuad(row, row + HWY_MIN(size_t{1}, last) * row_bytes,
@@ -213,7 +214,7 @@ class CodeValues {
   size_t n_rows_;
   size_t groups_;
   uint8_t* weights_;
-  float* sums_;   // [n_rows, D], channels in the order of Quad
+  float* sums_;   // [n_rows, D], channels in the order of LoadQuad()
   float* steps_;  // [groups]
 };
 

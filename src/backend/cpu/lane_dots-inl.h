@@ -10,15 +10,14 @@
 #define SPARK_BACKEND_CPU_LANE_DOTS_INL_H_
 #endif
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 
 #include "backend/cpu/attention_kernels.h"
+#include "backend/cpu/lane_query-inl.h"
 #include "backend/cpu/lanes-inl.h"
 #include "backend/cpu/quad_dot-inl.h"
-#include "backend/cpu/tiles.h"
+#include "backend/cpu/weight_memory-inl.h"
 #include "hwy/highway.h"
 #include "kv/lane_store.h"
 
@@ -26,120 +25,18 @@ HWY_BEFORE_NAMESPACE();
 namespace spark::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Query rows for LaneDots():
-//   q·k̂[t] = a[t] Σ_kept c q  +  s[t] Σ_j ±(q fill)  +  q·centre
-// Elements of q, and sums of four q·fill, are rounded to 15 bits of the largest one in the row, n =
-// 128 high + low, and their two bytes lie in tables of their own. So a score is right to 2^-15 of
-// the sum of its terms' sizes; everything else in the integer sums is exact.
-struct LaneQuery {
-  // [n_rows, 2, Dp] low bytes of q, then high bytes + 128; Dp = D rounded up to 64, 0 behind D.
-  uint8_t* q;
-  // [n_rows, 2, 2, 64 W] low bytes, then high bytes; of channels 0…3 of every eight, then 4…7.
-  // Entry 64 w + 16 p + e: channels from 32 w + 8 p (+ 4) on, bit i of e: channel i counts as +.
-  uint8_t* sums;
-  float* q_step;     // [n_rows] what 1 stands for in `q`
-  float* sums_step;  // [n_rows] … and in `sums`
-  float* centre;     // [n_rows] q · centre
-  size_t q_bytes;    // of a row
-  size_t sums_bytes;
-};
-
 #if HWY_TARGET == HWY_SCALAR
 
 inline bool HasLaneDots(const RowsView&) { return false; }  // keys are expanded
-inline LaneQuery MakeLaneQuery(const RowsView&, const float*, size_t, bool, float*) { return {}; }
 inline void LaneDots(const RowsView&, size_t, size_t, const LaneQuery&, size_t, float*, size_t) {}
 
 #else
 
 inline bool HasLaneDots(const RowsView& keys) { return keys.lanes != nullptr; }
 
-inline constexpr float kMostOf15Bits = 16256;  // 127 · 128
-
-// Stores the two bytes of round(v / step) to low[0] and high[0] … of every lane.
-template <class DF>
-HWY_INLINE void StoreSplit(DF, hn::Vec<DF> v, uint8_t high_bias, uint8_t* low, uint8_t* high) {
-  const hn::RebindToSigned<DF> di;
-  const hn::Rebind<uint8_t, DF> d8;
-  const hn::Rebind<int8_t, DF> d8s;
-  const auto n = hn::NearestInt(v);
-  hn::StoreU(hn::DemoteTo(d8, hn::And(n, hn::Set(di, 127))), d8, low);
-  const auto top = hn::BitCast(d8, hn::DemoteTo(d8s, hn::ShiftRight<7>(n)));
-  hn::StoreU(hn::Xor(top, hn::Set(d8, high_bias)), d8, high);
-}
-
-// [D] rounded to multiples of the returned step. low, high: [Dp]
-inline float MakeQueryTable(const float* q, size_t dim, uint8_t* low, uint8_t* high) {
-  const FloatTag df;
-  const size_t lanes = hn::Lanes(df);
-  const auto at = [&](size_t j) HWY_ATTR {
-    if (j + lanes <= dim) return hn::LoadU(df, q + j);
-    return j < dim ? hn::LoadN(df, q + j, dim - j) : hn::Zero(df);
-  };
-  FloatVec most = hn::Zero(df);
-  for (size_t j = 0; j < dim; j += lanes) most = hn::Max(most, hn::Abs(at(j)));
-  const float largest = hn::ReduceMax(df, most);
-  const FloatVec inverse = hn::Set(df, largest > 0 ? kMostOf15Bits / largest : 0.0f);
-  for (size_t j = 0; j < RoundUp(dim, 64); j += lanes) {
-    StoreSplit(df, hn::Mul(at(j), inverse), 128, low + j, high + j);
-  }
-  return largest / kMostOf15Bits;
-}
-
-// The sums of every four of x[0 … 32 W), as LaneQuery has them. Returns their step.
-inline float MakeSumTables(const float* x, size_t words, uint8_t* sums) {
-  const FloatTag df;
-  const hn::RebindToSigned<FloatTag> di;
-  const size_t lanes = hn::Lanes(df);
-  float largest = 0;
-  for (size_t j = 0; j < 32 * words; j += 4) {
-    largest = std::max(
-        largest, std::abs(x[j]) + std::abs(x[j + 1]) + std::abs(x[j + 2]) + std::abs(x[j + 3]));
-  }
-  const float inverse = largest > 0 ? kMostOf15Bits / largest : 0.0f;
-  const size_t half = 64 * words;  // bytes of a table of low, or high, halves of eight channels
-  for (size_t j = 0; j < 32 * words; j += 4) {
-    uint8_t* low = sums + (j / 4 % 2) * half + j / 8 * 16;
-    for (size_t e = 0; e < 16; e += lanes) {
-      const auto pattern = hn::Iota(di, static_cast<int32_t>(e));
-      FloatVec sum = hn::Zero(df);
-      for (size_t i = 0; i < 4; ++i) {
-        const auto is_set = hn::TestBit(pattern, hn::Set(di, int32_t{1} << i));
-        const FloatVec term = hn::Set(df, x[j + i] * inverse);
-        sum = hn::Add(sum, hn::IfThenElse(hn::RebindMask(df, is_set), term, hn::Neg(term)));
-      }
-      StoreSplit(df, sum, 0, low + e, low + 2 * half + e);
-    }
-  }
-  return largest / kMostOf15Bits;
-}
-
-// memory: [FewQueryFloats(D)], 64-byte aligned. `prepared`: it holds all of this already.
-inline LaneQuery MakeLaneQuery(const RowsView& keys, const float* q, size_t n_rows, bool prepared,
-                               float* memory) {
-  const size_t dim = keys.head_dim;
-  const size_t words = keys.lanes->layout().words;
-  LaneQuery query;
-  query.q_bytes = 2 * RoundUp(dim, 64);
-  query.sums_bytes = 256 * words;
-  query.q = reinterpret_cast<uint8_t*>(memory);
-  query.sums = query.q + n_rows * query.q_bytes;
-  query.q_step = reinterpret_cast<float*>(query.sums + n_rows * query.sums_bytes);
-  query.sums_step = query.q_step + n_rows;
-  query.centre = query.sums_step + n_rows;
-  if (prepared) return query;
-  HWY_ALIGN float filled[LaneLayout::kMaxHeadDim] = {};
-  for (size_t r = 0; r < n_rows; ++r) {
-    const float* row = q + r * dim;
-    uint8_t* table = query.q + r * query.q_bytes;
-    query.q_step[r] = MakeQueryTable(row, dim, table, table + query.q_bytes / 2);
-    for (size_t j = 0; j < dim; ++j) filled[j] = row[j] * keys.lanes->fill()[j];
-    query.sums_step[r] = MakeSumTables(filled, words, query.sums + r * query.sums_bytes);
-    query.centre[r] = 0;
-    if (keys.lanes->centre() == nullptr) continue;
-    for (size_t j = 0; j < dim; ++j) query.centre[r] += row[j] * keys.lanes->centre()[j];
-  }
-  return query;
+// Where memory is asked for in step with the work: a tile's worth of it.
+HWY_INLINE void AskForTiles(const std::byte* tile, const LaneLayout& layout) {
+  for (size_t i = 0; i < layout.tile_bytes(); i += 64) PrefetchAhead<64>(tile + i);
 }
 
 // Stored f16 numbers of Lanes(df) tokens.
@@ -296,15 +193,10 @@ void LaneDotsOf(const LaneStore& keys, size_t first, size_t n, const LaneQuery& 
   const LaneLayout& layout = keys.layout();
   const std::byte* tile = keys.Tile(first / LaneLayout::kTokens);
   for (size_t t = 0; t < n; t += LaneLayout::kTokens, tile += layout.tile_bytes()) {
-    size_t r = 0;
-    const auto rows = [&]<size_t kRows>() HWY_ATTR {
-      LaneTileScores<kRows, kTables>(tile, layout, query, r, n - t, scores + t, stride);
-      r += kRows;
-    };
-    // Three rows' sums and the tables they look up in fit the registers.
-    while (n_rows - r >= 3 && n_rows - r != 4) rows.template operator()<3>();
-    while (n_rows - r >= 2) rows.template operator()<2>();
-    if (n_rows > r) rows.template operator()<1>();
+    AskForTiles(tile, layout);
+    ByThreeRows(n_rows, [&](auto rows, size_t r) SPARK_INLINE_LAMBDA {
+      LaneTileScores<rows, kTables>(tile, layout, query, r, n - t, scores + t, stride);
+    });
   }
 }
 
@@ -417,6 +309,7 @@ inline void LaneDots(const RowsView& keys, size_t first, size_t n, const LaneQue
     for (size_t t = 0; t < n; t += hn::Lanes(df)) {
       const std::byte* tile = keys.lanes->Tile((first + t) / LaneLayout::kTokens);
       const size_t lane = (first + t) % LaneLayout::kTokens;
+      if (r == 0 && lane == 0) AskForTiles(tile, layout);
       hn::StoreN(LanesScore(tile, layout, query, r, lane), df, out + t, n - t);
     }
   }

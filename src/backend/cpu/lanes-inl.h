@@ -39,6 +39,16 @@ HWY_INLINE void Unroll(const Body& body) {
   UnrollAll(std::make_index_sequence<n>(), body);
 }
 
+// Calls body(std::integral_constant<size_t, rows>(), first row) for groups of three query rows, as
+// many as have their sums in the registers of AVX-512, and for what is left: two twos of four.
+template <class Body>
+HWY_INLINE void ByThreeRows(size_t n_rows, const Body& body) {
+  size_t r = 0;
+  for (; n_rows - r >= 3 && n_rows - r != 4; r += 3) body(std::integral_constant<size_t, 3>(), r);
+  for (; n_rows - r >= 2; r += 2) body(std::integral_constant<size_t, 2>(), r);
+  if (n_rows > r) body(std::integral_constant<size_t, 1>(), r);
+}
+
 // At most 16 lanes on every target, so that blocks of 16 and 32 elements hold whole vectors.
 using FloatTag = hn::CappedTag<float, 16>;
 using FloatVec = hn::Vec<FloatTag>;

@@ -12,7 +12,9 @@
 #include <cstdint>
 
 #include "backend/cpu/attention_kernels.h"
+#include "backend/cpu/code_values-inl.h"
 #include "backend/cpu/tiles.h"
+#include "backend/cpu/weight_memory-inl.h"
 #include "hwy/highway.h"
 #include "kv/channel_mask.h"
 #include "kv/packed_row.h"
@@ -78,15 +80,17 @@ struct RunMemory {
         key_step(BurstTokens(run.keys)),
         value_step(BurstTokens(run.values)),
         key_chunks(CeilDiv(run.count, key_step)),
-        value_chunks(CeilDiv(run.count, value_step)) {}
+        value_chunks(CeilDiv(run.count, value_step)),
+        keys_in_step(!kBursts && run.keys.lanes != nullptr),
+        values_in_step(!kBursts && CodeValues::Takes(run.values)) {}
 
   HWY_INLINE void Ask(size_t chunk) const {
     if (chunk < key_chunks) {
-      AskOf(run.keys, run, chunk * key_step, key_step);
+      if (!keys_in_step) AskOf(run.keys, run, chunk * key_step, key_step);
     } else if (chunk -= key_chunks; chunk < value_chunks) {
-      AskOf(run.values, run, chunk * value_step, value_step);
+      if (!values_in_step) AskOf(run.values, run, chunk * value_step, value_step);
     } else if (chunk -= value_chunks; next != nullptr && chunk * key_step < next->count) {
-      AskOf(next->keys, *next, chunk * key_step, key_step);
+      if (!keys_in_step) AskOf(next->keys, *next, chunk * key_step, key_step);
     }
   }
   static HWY_INLINE void AskOf(const RowsView& rows, const TokenRun& run, size_t t, size_t n) {
@@ -97,6 +101,9 @@ struct RunMemory {
   const TokenRun* next;
   size_t key_step, value_step;  // tokens
   size_t key_chunks, value_chunks;
+  // Where bursts are no good, kernels that can ask in step with their work, each for its own rows:
+  // those of the next run lie behind those of this one.
+  bool keys_in_step, values_in_step;
 };
 
 }  // namespace spark::HWY_NAMESPACE

@@ -87,7 +87,6 @@ PackedKeys::PackedKeys(const CompressInput& input, Stream stream)
 StoreView PackedKeys::View(size_t head) const {
   const uint8_t* base = memory_.As<uint8_t>() + head * layout_.bytes;
   StoreView view;
-  view.form = StoreForm::kSparse;
   view.rows = base + layout_.values;
   view.type = type_;
   view.row_bytes = static_cast<uint32_t>(PackedRowBytes(type_, n_kept_));

@@ -54,10 +54,11 @@ static __global__ void ChannelWeights(CompressArguments a) {
 // Word w of `kept` is the mask of channels 32 w ….
 //
 // The n_kept-th largest is found from its highest bit down: a bit is set if as many numbers reach
-// what is then asked for. Numbers behind head_dim are 0, which no bound that is tried lets in.
+// what is then asked for. Places behind the last channel hold 0: no bound that is tried lets them
+// in, and among equal ones they come last.
 template <int kWords>
-__device__ __forceinline__ void KeepLargest(const uint32_t (&x)[kWords], uint32_t head_dim,
-                                            uint32_t n_kept, uint32_t (&kept)[kWords]) {
+__device__ __forceinline__ void KeepLargest(const uint32_t (&x)[kWords], uint32_t n_kept,
+                                            uint32_t (&kept)[kWords]) {
   uint32_t bound = 0;
   for (int bit = 30; bit >= 0; --bit) {
     const uint32_t next = bound | 1u << bit;
@@ -78,8 +79,7 @@ __device__ __forceinline__ void KeepLargest(const uint32_t (&x)[kWords], uint32_
   }
 #pragma unroll
   for (int w = 0; w < kWords; ++w) {  // those that equal the bound, lower channels first
-    const bool inside = static_cast<uint32_t>(w * kWarp + Lane()) < head_dim;
-    const uint32_t equal = __ballot_sync(kAllLanes, inside && x[w] == bound);
+    const uint32_t equal = __ballot_sync(kAllLanes, x[w] == bound);
     const auto rank = static_cast<uint32_t>(__popc(equal & ((1u << Lane()) - 1)));
     const bool stays = (equal >> Lane() & 1) != 0 && rank < missing;
     const uint32_t chosen = __ballot_sync(kAllLanes, stays);
@@ -145,7 +145,7 @@ __global__ void PackTokens(CompressArguments a) {
     contribution[w] = __float_as_uint(inside ? k[w] * k[w] * weights[c] : 0.0f);
     signs[w] = __ballot_sync(kAllLanes, k[w] > 0);
   }
-  KeepLargest(contribution, a.head_dim, a.n_kept, kept);
+  KeepLargest(contribution, a.n_kept, kept);
 
   const uint32_t first = static_cast<uint32_t>(WarpInBlock()) * kRow;
   uint32_t before = 0;

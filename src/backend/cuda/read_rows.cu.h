@@ -126,71 +126,6 @@ __device__ __forceinline__ void ReadSparseRow(const StoreView& store, uint32_t t
   }
 }
 
-// A row of a tile of 16 (kv/lane_store.h): signs times scalar, plus a code for each kept channel.
-// Lanes read the numbers of kept channels, one each, and add up the bits of the mask that they
-// make; a lane's place among them is then found as in a sparse row.
-template <int kWords>
-__device__ __forceinline__ void ReadLaneRow(const StoreView& store, uint32_t t, int head_dim,
-                                            float* out) {
-  const uint8_t* tile = store.rows + static_cast<size_t>(t / 16) * store.row_bytes;
-  const int of_16 = static_cast<int>(t % 16), n = static_cast<int>(store.n_kept);
-  const int quads = (n + 1) / 4, rest = n % 4 == 3 ? 0 : n % 4;
-  const uint8_t* signs = tile + 64;
-  const uint8_t* kept = signs + (head_dim + 31) / 32 * 64;
-  const float scale = LoadHalfAnywhere(tile + 2 * of_16);
-  const float scalar = LoadHalfAnywhere(tile + 32 + 2 * of_16);
-  // Where kept channel i's number is, and how far behind it its code.
-  const auto place = [&](int i) {
-    return i < 4 * quads ? i / 4 * 128 + of_16 * 4 + i % 4
-                         : quads * 128 + of_16 * rest + (i - 4 * quads);
-  };
-  const auto behind = [&](int i) { return i < 4 * quads ? 64 : 16 * rest; };
-
-  uint32_t mask[kWords] = {};
-  for (int first = 0; first < n; first += kWarp) {
-    const int i = first + Lane();
-    const int channel = i < n ? kept[place(i)] : -1;
-#pragma unroll
-    for (int w = 0; w < kWords; ++w) {
-      const uint32_t bit = channel >> 5 == w ? 1u << (channel & 31) : 0u;
-      mask[w] |= __reduce_add_sync(kAllLanes, bit);  // of different bits
-    }
-  }
-  int before = 0;
-#pragma unroll
-  for (int w = 0; w < kWords; ++w) {
-    const int c = w * kWarp + Lane();
-    float x = 0;
-    if (c < head_dim) {
-      const uint32_t sign = *reinterpret_cast<const uint32_t*>(signs + (w * 16 + of_16) * 4);
-      x = scalar * store.fill[c];
-      if (!((sign >> Lane()) & 1)) x = -x;
-      if ((mask[w] >> Lane()) & 1) {
-        const int i = before + __popc(mask[w] & ((1u << Lane()) - 1));
-        x += scale * static_cast<float>(static_cast<int8_t>(kept[place(i) + behind(i)]));
-      }
-      if (store.centre != nullptr) x += store.centre[c];
-    }
-    out[w] = x;
-    before += __popc(mask[w]);
-  }
-}
-
-template <int kWords, int kTokens>
-__device__ __forceinline__ void ReadLaneGroup(const StoreView& store, uint32_t first, uint32_t n,
-                                              int head_dim, float (&out)[kTokens][kWords]) {
-#pragma unroll
-  for (int i = 0; i < kTokens; ++i) {
-    const uint32_t t = first + static_cast<uint32_t>(i);
-    if (t < n) {
-      ReadLaneRow<kWords>(store, t, head_dim, out[i]);
-    } else {
-#pragma unroll
-      for (int w = 0; w < kWords; ++w) out[i][w] = 0;
-    }
-  }
-}
-
 // Tokens first + group * kTokens … of a tile, whose rows lie where `rows` says; zeros behind token
 // n - 1.
 template <DType type, int kWords, int kTokens>
@@ -206,7 +141,7 @@ __device__ __forceinline__ void ReadGroupAs(const StoreView& store, const TileRo
     if (t >= n) {
 #pragma unroll
       for (int w = 0; w < kWords; ++w) out[i][w] = 0;
-    } else if (store.form == StoreForm::kDense) {
+    } else if (store.masks == nullptr) {
       ReadDenseRow<type, kWords>(store.rows + offset, head_dim, out[i]);
     } else {
       ReadSparseRow<type, kWords>(store, t, store.rows + offset, kept, head_dim, out[i]);
@@ -218,10 +153,6 @@ template <int kWords, int kTokens>
 __device__ __forceinline__ void ReadGroup(const StoreView& store, const TileRows& rows,
                                           uint32_t first, int group, uint32_t n, int head_dim,
                                           float (&out)[kTokens][kWords]) {
-  if (store.form == StoreForm::kLanes) {
-    const uint32_t from = first + static_cast<uint32_t>(group * kTokens);
-    return ReadLaneGroup(store, from, n, head_dim, out);
-  }
   switch (store.type) {
     case DType::kF32:
       return ReadGroupAs<DType::kF32>(store, rows, first, group, n, head_dim, out);

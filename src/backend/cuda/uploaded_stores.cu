@@ -1,4 +1,6 @@
 #include <cstring>
+#include <optional>
+#include <type_traits>
 
 #include "backend/cuda/kv_mirror.h"
 
@@ -45,7 +47,6 @@ class UploadedStores::Layout {
 
   StoreView Describe(const DroppedKeyStore& store) {
     StoreView view = Describe(store.rows());
-    view.form = StoreForm::kSparse;
     view.n_kept = static_cast<uint32_t>(store.channels().size());
     std::vector<uint8_t> mask(MaskBytes(store.head_dim()));
     for (const uint16_t channel : store.channels()) SetMaskBit(mask.data(), channel);
@@ -59,7 +60,6 @@ class UploadedStores::Layout {
     const size_t plane_bytes = n * MaskBytes(store.head_dim());
     const size_t channel_bytes = store.head_dim() * sizeof(float);
     StoreView view;
-    view.form = StoreForm::kSparse;
     view.type = store.value_type();
     size_t value_bytes = 0;
     if (store.uniform()) {
@@ -84,19 +84,6 @@ class UploadedStores::Layout {
     return view;
   }
 
-  StoreView Describe(const LaneStore& store) {
-    const size_t tiles = (store.size() + LaneLayout::kTokens - 1) / LaneLayout::kTokens;
-    const size_t channel_bytes = store.head_dim() * sizeof(float);
-    StoreView view;
-    view.form = StoreForm::kLanes;
-    view.n_kept = static_cast<uint32_t>(store.n_kept());
-    view.row_bytes = static_cast<uint32_t>(store.layout().tile_bytes());
-    view.rows = Add<uint8_t>(store.Tile(0), tiles * view.row_bytes);
-    view.fill = Add<float>(store.fill(), channel_bytes);
-    if (store.centre() != nullptr) view.centre = Add<float>(store.centre(), channel_bytes);
-    return view;
-  }
-
  private:
   static constexpr size_t kPartAlignment = 16;
 
@@ -117,6 +104,47 @@ class UploadedStores::Layout {
   std::vector<Part> parts_;
   std::vector<std::unique_ptr<std::vector<std::byte>>> own_;
 };
+
+// The kernels have no layout of their own for keys in lanes: they become masked ones, kept values
+// f16.
+static SparseStore Masked(const LaneStore& store) {
+  const size_t dim = store.head_dim();
+  std::vector<float> rows(store.size() * dim), scalars(store.size());
+  std::vector<uint8_t> masks(store.size() * MaskBytes(dim));
+  for (size_t t = 0; t < store.size(); ++t) {
+    float* row = &rows[t * dim];
+    store.ReadRow(t, row);
+    for (size_t j = 0; store.centre() != nullptr && j < dim; ++j) row[j] -= store.centre()[j];
+    scalars[t] = store.Scalar(t);
+    for (size_t i = 0; i < store.n_kept(); ++i) {
+      SetMaskBit(&masks[t * MaskBytes(dim)], store.Channel(t, i));
+    }
+  }
+  return SparseStore::Pack({.rows = rows.data(),
+                            .stride = dim,
+                            .n_tokens = store.size(),
+                            .head_dim = dim,
+                            .masks = masks.data(),
+                            .scalars = scalars,
+                            .fill = {store.fill(), dim},
+                            .centre = {store.centre(), store.centre() == nullptr ? 0 : dim}},
+                           DType::kF16, Recovery::kMean);
+}
+
+// `masked`: what lanes have become, for the next time that the same keys are described.
+template <class Layout>
+StoreView DescribeKeys(const KeyStore& keys, Layout& layout, std::optional<SparseStore>& masked) {
+  return std::visit(
+      [&](const auto& store) {
+        if constexpr (std::is_same_v<std::decay_t<decltype(store)>, LaneStore>) {
+          if (!masked) masked = Masked(store);
+          return layout.Describe(*masked);
+        } else {
+          return layout.Describe(store);
+        }
+      },
+      keys);
+}
 
 // `describe` adds the arrays to a layout and returns the view.
 template <class Describe>
@@ -140,9 +168,10 @@ void UploadedStores::Upload(const Describe& describe, Staging& staging) {
 }
 
 UploadedStores::UploadedStores(const KeyStore& keys, Staging& staging) {
+  std::optional<SparseStore> masked;
   const auto describe = [&](Layout& layout) {
     SegmentView view;
-    view.keys = std::visit([&](const auto& store) { return layout.Describe(store); }, keys);
+    view.keys = DescribeKeys(keys, layout, masked);
     view.n_tokens = static_cast<uint32_t>(Size(keys));
     return view;
   };
@@ -150,9 +179,10 @@ UploadedStores::UploadedStores(const KeyStore& keys, Staging& staging) {
 }
 
 UploadedStores::UploadedStores(const Segment& segment, Staging& staging) {
+  std::optional<SparseStore> masked;
   const auto describe = [&](Layout& layout) {
     SegmentView view;
-    view.keys = std::visit([&](const auto& store) { return layout.Describe(store); }, segment.keys);
+    view.keys = DescribeKeys(segment.keys, layout, masked);
     view.values =
         std::visit([&](const auto& store) { return layout.Describe(store); }, segment.values);
     view.n_tokens = static_cast<uint32_t>(segment.size());
