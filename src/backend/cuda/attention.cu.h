@@ -8,6 +8,7 @@
 #include "backend/cuda/attention_launch.h"
 #include "backend/cuda/device.h"
 #include "backend/cuda/kv_views.h"
+#include "backend/cuda/lane_scores.cu.h"
 #include "backend/cuda/read_rows.cu.h"
 
 namespace spark::cuda {
@@ -53,6 +54,10 @@ template <int kWords, int kRows, class Queries>
 __device__ __forceinline__ void TileScores(Queries& q, const StoreView& keys, uint32_t first,
                                            uint32_t n, int head_dim, float (&scores)[kRows]) {
   using Shape = AttendShape<kWords, kRows>;
+  if (keys.lanes) {
+    const uint32_t token = first + static_cast<uint32_t>(Shape::TokenOfLane());
+    return LaneScores<Shape::kChannels>(q, keys, min(token, n - 1), head_dim, scores);
+  }
   const TileRows rows = FindRows(keys, first, n);
   for (int group = 0; group < Shape::kGroups; ++group) {
     float key[Shape::kGroup][kWords];
