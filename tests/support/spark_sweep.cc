@@ -19,7 +19,8 @@ std::string SparkSweepPath() {
 
 ProcessResult SparkSweep(const std::vector<std::string>& args, const ProcessOptions& options) {
   std::vector<std::string> all = args;
-  if (const std::string target = PinnedTarget(); !target.empty()) {
+  const bool measures = args.empty() || args.front() != "merge";
+  if (const std::string target = PinnedTarget(); measures && !target.empty()) {
     all.insert(all.begin(), {"--simd-target", target});
   }
   return RunProcess(SparkSweepPath(), all, options);
