@@ -210,6 +210,8 @@ TEST_CASE("Heads of odd sizes", "[compress]") {
 }
 
 TEST_CASE("What the device does not compress is refused", "[compress]") {
+  std::string why;
+  if (DeviceCount(&why) == 0) SKIP("no GPU: " << why);
   const OwnedStream stream;
   CompressInput input{.n_tokens = 1, .n_heads = 1, .head_dim = 64, .n_kept = 64};
   CHECK_THROWS_AS(PackedKeys(input, stream.get()), Error);

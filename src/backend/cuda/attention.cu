@@ -2,8 +2,9 @@
 #include <string>
 #include <type_traits>
 
-#include "backend/cuda/attention.cu.h"
 #include "backend/cuda/attention.h"
+#include "backend/cuda/attention_launch.h"
+#include "backend/cuda/device.h"
 #include "spark/error.h"
 
 namespace spark::cuda {
@@ -11,6 +12,8 @@ namespace {
 
 // Blocks that share a head's tokens, at most: each leaves a partial sum for every query row.
 constexpr size_t kMostSplits = 64;
+
+constexpr int kCombineThreads = 128;
 
 template <int kWords>
 using Words = std::integral_constant<int, kWords>;
@@ -33,19 +36,31 @@ int RowsOfBlock(size_t rows, size_t head_dim) {
   return rows <= 4 || head_dim > 128 ? 4 : 8;
 }
 
-template <int kWords>
-void LaunchAttend(int rows_of_block, dim3 grid, Stream stream, const AttendArguments& arguments) {
-  const dim3 block(kAttendWarps * kWarp);
-  if (rows_of_block == 1) {
-    Launch(AttendRows<kWords, 1>, grid, block, 0, stream, arguments);
-  } else if (rows_of_block == 4) {
-    Launch(AttendRows<kWords, 4>, grid, block, 0, stream, arguments);
-  } else if constexpr (kWords <= 4) {
-    Launch(AttendRows<kWords, 8>, grid, block, 0, stream, arguments);
+}  // namespace
+
+// Adds the shares of a row, first to last. A block a row.
+static __global__ void __launch_bounds__(kCombineThreads) CombineShares(AttendArguments a) {
+  const size_t n_rows = static_cast<size_t>(a.n) * a.n_heads;
+  const size_t stride = n_rows * (a.head_dim + 2);
+  const float* shares = a.partial + static_cast<size_t>(blockIdx.x) * (a.head_dim + 2);
+  float largest = -INFINITY;
+  for (uint32_t s = 0; s < a.splits; ++s) largest = fmaxf(largest, shares[s * stride + a.head_dim]);
+  float total = 0;
+  for (uint32_t s = 0; s < a.splits; ++s) {
+    const float* share = shares + s * stride;
+    if (share[a.head_dim] == -INFINITY) continue;
+    total += share[a.head_dim + 1] * expf(share[a.head_dim] - largest);
+  }
+  for (uint32_t c = threadIdx.x; c < a.head_dim; c += kCombineThreads) {
+    float sum = 0;
+    for (uint32_t s = 0; s < a.splits; ++s) {
+      const float* share = shares + s * stride;
+      if (share[a.head_dim] == -INFINITY) continue;
+      sum += share[c] * expf(share[a.head_dim] - largest);
+    }
+    a.out[static_cast<size_t>(blockIdx.x) * a.head_dim + c] = sum / total;
   }
 }
-
-}  // namespace
 
 void Attention::Attend(const float* q, size_t n, size_t n_heads, const LayerCache& layer,
                        const ScoreScale& scale, float* out) {
@@ -82,7 +97,8 @@ void Attention::Attend(const float* q, size_t n, size_t n_heads, const LayerCach
                     "partial sums of attention");
     arguments.partial = partial_.As<float>();
   }
-  const dim3 grid(static_cast<unsigned>(row_blocks), static_cast<unsigned>(n_kv_heads * splits));
+  const AttendGrid grid{static_cast<unsigned>(row_blocks),
+                        static_cast<unsigned>(n_kv_heads * splits)};
   WithWords(layer.head_dim(), [&](auto words) {
     LaunchAttend<decltype(words)::value>(rows_of_block, grid, stream_, arguments);
   });
@@ -94,17 +110,12 @@ void Attention::Attend(const float* q, size_t n, size_t n_heads, const LayerCach
 
 void Attention::Scores(const float* q, size_t group, size_t head_dim, const KeyStore& keys,
                        float* scores) {
-  constexpr int kRows = 4;
   const UploadedStores uploaded(keys, staging_);
   const size_t n = Size(keys);
   if (n == 0) return;
-  const size_t tiles = (n + kTileTokens - 1) / kTileTokens;
-  const dim3 grid(static_cast<unsigned>((tiles + kAttendWarps - 1) / kAttendWarps),
-                  static_cast<unsigned>((group + kRows - 1) / kRows));
   WithWords(head_dim, [&](auto words) {
-    Launch(ScoreRows<decltype(words)::value, kRows>, grid, dim3(kAttendWarps * kWarp), 0, stream_,
-           q, static_cast<int>(group), static_cast<int>(head_dim), uploaded.view().keys,
-           static_cast<uint32_t>(n), scores);
+    LaunchScores<decltype(words)::value>(q, group, head_dim, uploaded.view().keys, n, stream_,
+                                         scores);
   });
   Synchronize(stream_);  // the upload ends with this call
 }

@@ -5,28 +5,13 @@
 #ifndef SPARK_BACKEND_CUDA_ATTENTION_CU_H_
 #define SPARK_BACKEND_CUDA_ATTENTION_CU_H_
 
+#include "backend/cuda/attention_launch.h"
 #include "backend/cuda/device.h"
 #include "backend/cuda/kv_views.h"
+#include "backend/cuda/lane_scores.cu.h"
 #include "backend/cuda/read_rows.cu.h"
 
 namespace spark::cuda {
-
-inline constexpr int kAttendWarps = 4;
-inline constexpr int kCombineThreads = 128;
-
-struct AttendArguments {
-  const float* q = nullptr;               // [n, n_heads, head_dim]
-  float* out = nullptr;                   // the same
-  const SegmentView* segments = nullptr;  // of all KV heads, one head after the other
-  const uint32_t* head_begins = nullptr;  // [n_kv_heads + 1]: a head's first segment
-  uint32_t n_tail = 0;
-  uint32_t next_position = 0;  // of the token to come: the last query's, plus one
-  uint32_t window = 0;         // 0: none
-  uint32_t n = 0, n_heads = 0, n_kv_heads = 0, head_dim = 0;
-  float scale = 1, softcap = 0;
-  uint32_t splits = 1;       // blocks that share a head's tokens
-  float* partial = nullptr;  // [splits, n, n_heads, head_dim + 2]: sums, largest score, sum of exp
-};
 
 // Registers and shared memory of a warp's rows: kRows query rows, heads of up to 32 kWords
 // channels.
@@ -69,6 +54,10 @@ template <int kWords, int kRows, class Queries>
 __device__ __forceinline__ void TileScores(Queries& q, const StoreView& keys, uint32_t first,
                                            uint32_t n, int head_dim, float (&scores)[kRows]) {
   using Shape = AttendShape<kWords, kRows>;
+  if (keys.lanes) {
+    const uint32_t token = first + static_cast<uint32_t>(Shape::TokenOfLane());
+    return LaneScores<Shape::kChannels>(q, keys, min(token, n - 1), head_dim, scores);
+  }
   const TileRows rows = FindRows(keys, first, n);
   for (int group = 0; group < Shape::kGroups; ++group) {
     float key[Shape::kGroup][kWords];
@@ -316,30 +305,6 @@ __global__ void __launch_bounds__(kAttendWarps* kWarp, AttendShape<kWords, kRows
   }
 }
 
-// Adds the shares of a row, first to last. A block a row.
-static __global__ void __launch_bounds__(kCombineThreads) CombineShares(AttendArguments a) {
-  const size_t n_rows = static_cast<size_t>(a.n) * a.n_heads;
-  const size_t stride = n_rows * (a.head_dim + 2);
-  const float* shares = a.partial + static_cast<size_t>(blockIdx.x) * (a.head_dim + 2);
-  float largest = -INFINITY;
-  for (uint32_t s = 0; s < a.splits; ++s) largest = fmaxf(largest, shares[s * stride + a.head_dim]);
-  float total = 0;
-  for (uint32_t s = 0; s < a.splits; ++s) {
-    const float* share = shares + s * stride;
-    if (share[a.head_dim] == -INFINITY) continue;
-    total += share[a.head_dim + 1] * expf(share[a.head_dim] - largest);
-  }
-  for (uint32_t c = threadIdx.x; c < a.head_dim; c += kCombineThreads) {
-    float sum = 0;
-    for (uint32_t s = 0; s < a.splits; ++s) {
-      const float* share = shares + s * stride;
-      if (share[a.head_dim] == -INFINITY) continue;
-      sum += share[c] * expf(share[a.head_dim] - largest);
-    }
-    a.out[static_cast<size_t>(blockIdx.x) * a.head_dim + c] = sum / total;
-  }
-}
-
 // scores[r, t] = q[r] · key t, for `group` rows, kRows at a time (blockIdx.y). A warp a tile.
 template <int kWords, int kRows>
 __global__ void __launch_bounds__(kAttendWarps* kWarp)
@@ -365,6 +330,32 @@ __global__ void __launch_bounds__(kAttendWarps* kWarp)
       scores[static_cast<size_t>(first_row + r) * n + token] = of_lane[r];
     }
   }
+}
+
+// Definitions for attention_launch.h; attention_*.cu have one of them each.
+template <int kWords>
+void LaunchAttend(int rows_of_block, AttendGrid grid, Stream stream,
+                  const AttendArguments& arguments) {
+  const dim3 blocks(grid.row_blocks, grid.heads_and_splits), threads(kAttendWarps * kWarp);
+  if (rows_of_block == 1) {
+    Launch(AttendRows<kWords, 1>, blocks, threads, 0, stream, arguments);
+  } else if (rows_of_block == 4) {
+    Launch(AttendRows<kWords, 4>, blocks, threads, 0, stream, arguments);
+  } else if constexpr (kWords <= 4) {
+    Launch(AttendRows<kWords, 8>, blocks, threads, 0, stream, arguments);
+  }
+}
+
+template <int kWords>
+void LaunchScores(const float* q, size_t group, size_t head_dim, const StoreView& keys, size_t n,
+                  Stream stream, float* scores) {
+  constexpr int kRows = 4;
+  const size_t tiles = (n + kTileTokens - 1) / kTileTokens;
+  const dim3 grid(static_cast<unsigned>((tiles + kAttendWarps - 1) / kAttendWarps),
+                  static_cast<unsigned>((group + kRows - 1) / kRows));
+  Launch(ScoreRows<kWords, kRows>, grid, dim3(kAttendWarps * kWarp), 0, stream, q,
+         static_cast<int>(group), static_cast<int>(head_dim), keys, static_cast<uint32_t>(n),
+         scores);
 }
 
 }  // namespace spark::cuda

@@ -9,12 +9,14 @@
 
 namespace spark::cuda {
 
-// Rows of one KV head, one a token. Two forms in one struct:
+// Rows of one KV head, one a token. Three forms in one struct:
 //   dense   rows of head_dim elements (kv/dense_store.h): masks is null
 //   sparse  rows of the kept channels and a mask each (kv/sparse_store.h). Keys without some
-//   channels
-//           (kv/dropped_store.h) are sparse rows that share one mask: mask_stride is 0.
+//           channels (kv/dropped_store.h) are sparse rows that share one mask: mask_stride is 0.
+//   lanes   tiles of 16 tokens (kv/lane_store.h): `rows` are the tiles, of row_bytes each, and of
+//           the rest n_kept, fill and centre count. fill has zeros up to a multiple of 32 channels.
 struct StoreView {
+  bool lanes = false;
   const uint8_t* rows = nullptr;
   DType type = DType::kF32;           // f32, f16, bf16, q8_0 or q4_0
   uint32_t row_bytes = 0;             // of every row; 0: rows are as long as their masks say

@@ -2,12 +2,11 @@
 #ifndef SPARK_BACKEND_CUDA_READ_ROWS_CU_H_
 #define SPARK_BACKEND_CUDA_READ_ROWS_CU_H_
 
+#include "backend/cuda/attention_launch.h"
 #include "backend/cuda/device.h"
 #include "backend/cuda/kv_views.h"
 
 namespace spark::cuda {
-
-inline constexpr int kTileTokens = kWarp;  // tokens that a warp takes at a time: a score a lane
 
 // Rows of bytes and half bytes may begin at odd addresses.
 __device__ __forceinline__ float LoadHalfAnywhere(const uint8_t* at) {

@@ -1,6 +1,4 @@
 #include <cstring>
-#include <optional>
-#include <type_traits>
 
 #include "backend/cuda/kv_mirror.h"
 
@@ -37,6 +35,12 @@ class UploadedStores::Layout {
     return Add<T>(own_.back()->data(), own_.back()->size());
   }
 
+  template <class Store>  // KeyStore or ValueStore
+  StoreView DescribeAny(const Store& store) {
+    return std::visit([&](const auto& s) { return Describe(s); }, store);
+  }
+
+ private:
   StoreView Describe(const DenseStore& store) {
     StoreView view;
     view.type = store.type();
@@ -84,8 +88,22 @@ class UploadedStores::Layout {
     return view;
   }
 
- private:
-  static constexpr size_t kPartAlignment = 16;
+  StoreView Describe(const LaneStore& store) {
+    const LaneLayout& tiles = store.layout();
+    const size_t n_tiles = (store.size() + LaneLayout::kTokens - 1) / LaneLayout::kTokens;
+    StoreView view;
+    view.lanes = true;
+    view.n_kept = static_cast<uint32_t>(store.n_kept());
+    view.row_bytes = static_cast<uint32_t>(tiles.tile_bytes());
+    view.rows = Add<uint8_t>(store.Tile(0), n_tiles * tiles.tile_bytes());
+    std::vector<float> fill(store.fill(), store.fill() + store.head_dim());
+    fill.resize(tiles.words * 32);
+    view.fill = AddOwn(fill);
+    if (store.centre() != nullptr) {
+      view.centre = Add<float>(store.centre(), store.head_dim() * sizeof(float));
+    }
+    return view;
+  }
 
   // Sampled recovery is an ablation, and what it draws would have to be drawn alike on the device:
   // its rows are dense there.
@@ -99,52 +117,13 @@ class UploadedStores::Layout {
     return view;
   }
 
+  static constexpr size_t kPartAlignment = 16;
+
   uintptr_t base_;
   size_t bytes_ = 0;
   std::vector<Part> parts_;
   std::vector<std::unique_ptr<std::vector<std::byte>>> own_;
 };
-
-// The kernels have no layout of their own for keys in lanes: they become masked ones, kept values
-// f16.
-static SparseStore Masked(const LaneStore& store) {
-  const size_t dim = store.head_dim();
-  std::vector<float> rows(store.size() * dim), scalars(store.size());
-  std::vector<uint8_t> masks(store.size() * MaskBytes(dim));
-  for (size_t t = 0; t < store.size(); ++t) {
-    float* row = &rows[t * dim];
-    store.ReadRow(t, row);
-    for (size_t j = 0; store.centre() != nullptr && j < dim; ++j) row[j] -= store.centre()[j];
-    scalars[t] = store.Scalar(t);
-    for (size_t i = 0; i < store.n_kept(); ++i) {
-      SetMaskBit(&masks[t * MaskBytes(dim)], store.Channel(t, i));
-    }
-  }
-  return SparseStore::Pack({.rows = rows.data(),
-                            .stride = dim,
-                            .n_tokens = store.size(),
-                            .head_dim = dim,
-                            .masks = masks.data(),
-                            .scalars = scalars,
-                            .fill = {store.fill(), dim},
-                            .centre = {store.centre(), store.centre() == nullptr ? 0 : dim}},
-                           DType::kF16, Recovery::kMean);
-}
-
-// `masked`: what lanes have become, for the next time that the same keys are described.
-template <class Layout>
-StoreView DescribeKeys(const KeyStore& keys, Layout& layout, std::optional<SparseStore>& masked) {
-  return std::visit(
-      [&](const auto& store) {
-        if constexpr (std::is_same_v<std::decay_t<decltype(store)>, LaneStore>) {
-          if (!masked) masked = Masked(store);
-          return layout.Describe(*masked);
-        } else {
-          return layout.Describe(store);
-        }
-      },
-      keys);
-}
 
 // `describe` adds the arrays to a layout and returns the view.
 template <class Describe>
@@ -168,10 +147,9 @@ void UploadedStores::Upload(const Describe& describe, Staging& staging) {
 }
 
 UploadedStores::UploadedStores(const KeyStore& keys, Staging& staging) {
-  std::optional<SparseStore> masked;
   const auto describe = [&](Layout& layout) {
     SegmentView view;
-    view.keys = DescribeKeys(keys, layout, masked);
+    view.keys = layout.DescribeAny(keys);
     view.n_tokens = static_cast<uint32_t>(Size(keys));
     return view;
   };
@@ -179,12 +157,10 @@ UploadedStores::UploadedStores(const KeyStore& keys, Staging& staging) {
 }
 
 UploadedStores::UploadedStores(const Segment& segment, Staging& staging) {
-  std::optional<SparseStore> masked;
   const auto describe = [&](Layout& layout) {
     SegmentView view;
-    view.keys = DescribeKeys(segment.keys, layout, masked);
-    view.values =
-        std::visit([&](const auto& store) { return layout.Describe(store); }, segment.values);
+    view.keys = layout.DescribeAny(segment.keys);
+    view.values = layout.DescribeAny(segment.values);
     view.n_tokens = static_cast<uint32_t>(segment.size());
     view.has_positions = segment.positions.known();
     view.first_position = segment.positions.first();

@@ -1,0 +1,10 @@
+// Heads of up to 128 channels.
+#include "backend/cuda/attention.cu.h"
+
+namespace spark::cuda {
+
+template void LaunchAttend<4>(int, AttendGrid, Stream, const AttendArguments&);
+template void LaunchScores<4>(const float*, size_t, size_t, const StoreView&, size_t, Stream,
+                              float*);
+
+}  // namespace spark::cuda
