@@ -1,6 +1,7 @@
 #include "kv/lane_store.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -82,22 +83,30 @@ void LaneStore::PackToken(const SparseInput& input, size_t t, std::span<float> k
 // What the recovery leaves of the kept channels, as codes: signs, channels and scalar are in place.
 // The recovery is taken as it will be read, so rounding the scalar costs the kept channels nothing.
 void LaneStore::StoreResiduals(size_t t, std::span<float> kept) {
-  float largest = 0;
+  std::byte* tile = MutableTile(t);
+  const size_t lane = LaneOf(t);
+  std::array<uint32_t, LaneLayout::kMaxHeadDim / 32> signs;
+  for (size_t w = 0; w < layout_.words; ++w) {
+    signs[w] = Load<uint32_t>(tile + LaneLayout::kSigns + (w * LaneLayout::kTokens + lane) * 4);
+  }
   const float scalar = Scalar(t);
+  const float* recovery = fill();
+  float largest = 0;
   for (size_t i = 0; i < n_kept_; ++i) {
-    const size_t j = Channel(t, i);
-    kept[i] -= Positive(t, j) ? scalar * fill()[j] : -scalar * fill()[j];
+    const auto j = std::to_integer<size_t>(tile[layout_.ChannelAt(lane, i)]);
+    const bool positive = (signs[j / 32] >> (j % 32)) & 1;
+    kept[i] -= positive ? scalar * recovery[j] : -scalar * recovery[j];
     largest = std::max(largest, std::abs(kept[i]));
   }
-  std::byte* tile = MutableTile(t);
   const F16 half = ToF16(std::min(largest / 127, 65504.0f));
-  Store(half, tile + LaneLayout::kScales + 2 * LaneOf(t));
+  Store(half, tile + LaneLayout::kScales + 2 * lane);
   const float scale = ToFloat(half);
   const float inverse = scale > 0 ? 1 / scale : 0;
   for (size_t i = 0; i < n_kept_; ++i) {
-    const float code = std::nearbyint(std::clamp(kept[i] * inverse, -127.0f, 127.0f));
-    tile[layout_.ChannelAt(LaneOf(t), i) + layout_.CodeBehind(i)] =
-        static_cast<std::byte>(static_cast<int8_t>(code));
+    const float code = std::clamp(kept[i] * inverse, -127.0f, 127.0f);
+    constexpr float kToInteger = 3 << 22;  // added and taken away, leaves the nearest integer
+    tile[layout_.ChannelAt(lane, i) + layout_.CodeBehind(i)] =
+        static_cast<std::byte>(static_cast<int8_t>(code + kToInteger - kToInteger));
   }
 }
 

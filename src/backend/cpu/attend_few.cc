@@ -50,38 +50,42 @@ HWY_INLINE void ScoreTile(const RowsView& keys, size_t first, size_t n, const fl
   }
 }
 
-// Scores of any number of tokens, `step` <= kTokenTile at a time. Calls before(chunk) before every
-// such chunk. memory: [FewQueryFloats(D)], then a tile. `prepared`: see AttendFew().
-template <class Before>
+// Scores of any number of tokens, `step` <= kTokenTile at a time. memory: see RunMemory. scratch:
+// [FewQueryFloats(D)], then a tile. `prepared`: see AttendFew().
+template <class Memory>
 HWY_INLINE void ScoreChunks(const RowsView& keys, size_t first, size_t count, size_t step,
                             const float* q, size_t n_rows, bool prepared, float* scores,
-                            size_t stride, float* memory, const Before& before) {
+                            size_t stride, float* scratch, Memory& memory) {
   const auto chunks = [&](const auto& score) HWY_ATTR {  // score(first token, n, where to)
     for (size_t t = 0; t < count; t += step) {
-      before(t / step);
+      memory.AskForKeys(t / step);
       score(first + t, HWY_MIN(step, count - t), scores + t);
     }
   };
   if (HasLaneDots(keys)) {
-    const LaneQuery query = MakeLaneQuery(keys, q, n_rows, prepared, memory);
+    const LaneQuery query = MakeLaneQuery(keys, q, n_rows, prepared, scratch);
     chunks([&](size_t t, size_t n, float* out)
-               HWY_ATTR { LaneDots(keys, t, n, query, n_rows, out, stride); });
+               HWY_ATTR { LaneDots(keys, t, n, query, n_rows, out, stride, memory); });
   } else if (HasSparseDots(keys)) {
-    const SparseQuery query = MakeSparseQuery(keys, q, n_rows, prepared, memory);
-    chunks([&](size_t t, size_t n, float* out)
-               HWY_ATTR { SparseDots(keys, t, n, query, n_rows, out, stride); });
+    const SparseQuery query = MakeSparseQuery(keys, q, n_rows, prepared, scratch);
+    chunks([&](size_t t, size_t n, float* out) HWY_ATTR {
+      StepAhead(memory);
+      SparseDots(keys, t, n, query, n_rows, out, stride);
+    });
   } else {
-    float* tile = memory + FewQueryFloats(keys.head_dim);
-    const float* gathered = GatherQuery(keys, q, n_rows, memory);
-    chunks([&](size_t t, size_t n, float* out)
-               HWY_ATTR { ScoreTile(keys, t, n, gathered, n_rows, out, stride, tile); });
+    float* tile = scratch + FewQueryFloats(keys.head_dim);
+    const float* gathered = GatherQuery(keys, q, n_rows, scratch);
+    chunks([&](size_t t, size_t n, float* out) HWY_ATTR {
+      StepAhead(memory);
+      ScoreTile(keys, t, n, gathered, n_rows, out, stride, tile);
+    });
   }
 }
 
 void ScoreRowsKernel(const RowsView& keys, size_t first, size_t count, const float* q,
                      size_t n_rows, float* scores, size_t stride, float* scratch) {
-  ScoreChunks(keys, first, count, kTokenTile, q, n_rows, false, scores, stride, scratch,
-              [](size_t) {});
+  NoMemory none;
+  ScoreChunks(keys, first, count, kTokenTile, q, n_rows, false, scores, stride, scratch, none);
 }
 
 // Scores s to cap * tanh(scale * s / cap), in place.
@@ -97,7 +101,8 @@ void CapRow(float* scores, size_t n, const ScoreScale& scale) {
 
 // Scores to exp(scale * score - maximum), in place. Reads whole vectors, for which the row has
 // room.
-void SoftmaxRow(float* scores, size_t n, float scale, float& max, float& sum) {
+template <class Memory>
+void SoftmaxRow(float* scores, size_t n, float scale, float& max, float& sum, Memory& memory) {
   const FloatTag df;
   const size_t lanes = hn::Lanes(df);
   const FloatVec unit = hn::Set(df, scale);
@@ -111,11 +116,14 @@ void SoftmaxRow(float* scores, size_t n, float scale, float& max, float& sum) {
   max = hn::ReduceMax(df, largest);
   const FloatVec shift = hn::Set(df, max);
   FloatVec total = hn::Zero(df);
+  auto ahead = memory.Begin();
   for (size_t t = 0; t < whole; t += lanes) {
+    ahead.Step();
     const FloatVec p = Exp(df, hn::Sub(scaled(t), shift));
     total = hn::Add(total, p);
     hn::StoreU(p, df, scores + t);
   }
+  memory.End(ahead);
   if (whole < n) {
     const FloatVec p = hn::IfThenElseZero(valid, Exp(df, hn::Sub(scaled(whole), shift)));
     total = hn::Add(total, p);
@@ -135,14 +143,17 @@ struct ValueRows {
 template <class T>
 ValueRows(const T*, size_t, size_t) -> ValueRows<T>;
 
+constexpr size_t kStepTokens = 4;  // values between two steps of LinesAhead
+
 // out[r, j] = Σ_t p[r, t] v[t, j] for kRows rows and j < n_cols, beside what is there if `add`.
 // out: [kRows, dim]
-template <size_t kRows, class T>
+template <size_t kRows, class T, class Memory>
 HWY_NOINLINE void WeightedRows(const float* p, size_t stride, const ValueRows<T>& values,
-                               size_t n_cols, size_t dim, bool add, float* out) {
+                               size_t n_cols, size_t dim, bool add, float* out, Memory& memory) {
   const FloatTag df;
   const size_t lanes = hn::Lanes(df);
   const size_t n = values.n;
+  auto ahead = memory.Begin();
   for (size_t j = 0; j < n_cols; j += 2 * lanes) {
     const T* v = values.rows + j;
     const bool two = j + lanes < n_cols;
@@ -155,12 +166,17 @@ HWY_NOINLINE void WeightedRows(const float* p, size_t stride, const ValueRows<T>
     };
     FloatVec c00 = old0(0), c10 = old0(1), c20 = old0(2), c30 = old0(3);
     FloatVec c01 = old1(0), c11 = old1(1), c21 = old1(2), c31 = old1(3);
-    if (two) {
-      OuterBlock<kRows, true>(n, p, stride, 1, v, v + lanes, values.stride, c00, c10, c20, c30, c01,
-                              c11, c21, c31);
-    } else {
-      OuterBlock<kRows, false>(n, p, stride, 1, v, v, values.stride, c00, c10, c20, c30, c01, c11,
-                               c21, c31);
+    for (size_t t = 0; t < n; t += kStepTokens) {
+      ahead.Step();
+      const T* vt = v + t * values.stride;
+      const size_t n_t = HWY_MIN(kStepTokens, n - t);
+      if (two) {
+        OuterBlock<kRows, true>(n_t, p + t, stride, 1, vt, vt + lanes, values.stride, c00, c10, c20,
+                                c30, c01, c11, c21, c31);
+      } else {
+        OuterBlock<kRows, false>(n_t, p + t, stride, 1, vt, vt, values.stride, c00, c10, c20, c30,
+                                 c01, c11, c21, c31);
+      }
     }
     const auto store = [&](size_t r, FloatVec c0, FloatVec c1) HWY_ATTR {
       hn::StoreN(c0, df, out + r * dim + j, n_cols - j);
@@ -171,40 +187,42 @@ HWY_NOINLINE void WeightedRows(const float* p, size_t stride, const ValueRows<T>
     if constexpr (kRows > 2) store(2, c20, c21);
     if constexpr (kRows > 3) store(3, c30, c31);
   }
+  memory.End(ahead);
 }
 
-template <class T>
+template <class T, class Memory>
 HWY_INLINE void WeightedTile(const float* p, size_t n_rows, size_t stride,
                              const ValueRows<T>& values, size_t n_cols, size_t dim, bool add,
-                             float* out) {
+                             float* out, Memory& memory) {
   for (size_t r = 0; r < n_rows;) {
     const size_t rest = n_rows - r;
     const float* pr = p + r * stride;
     float* row = out + r * dim;
     if (rest >= 4) {
-      WeightedRows<4>(pr, stride, values, n_cols, dim, add, row);
+      WeightedRows<4>(pr, stride, values, n_cols, dim, add, row, memory);
       r += 4;
     } else if (rest == 3) {
-      WeightedRows<3>(pr, stride, values, n_cols, dim, add, row);
+      WeightedRows<3>(pr, stride, values, n_cols, dim, add, row, memory);
       r += 3;
     } else {
-      WeightedRows<1>(pr, stride, values, n_cols, dim, add, row);
+      WeightedRows<1>(pr, stride, values, n_cols, dim, add, row, memory);
       r += 1;
     }
   }
 }
 
 // The same of q8_0 values: codes count as they are, and scales go into p, group by group.
-// memory: room for D floats a token.
+// scratch: room for D floats a token.
+template <class Memory>
 void AddCodeValues(const RowsView& values, size_t first, size_t n, const float* p, size_t n_rows,
-                   size_t stride, bool add, float* memory, float* out) {
+                   size_t stride, bool add, float* scratch, float* out, Memory& memory) {
   const FloatTag df;
   const size_t dim = values.head_dim;
   const size_t lanes = hn::Lanes(df);
   const std::byte* rows = values.values + first * values.row_bytes;
   const auto* codes = reinterpret_cast<const int8_t*>(rows + PackedScaleBytes(values.type, dim));
   // All scales first: a vector that is loaded right behind the stores of its parts has to wait.
-  auto* scales = reinterpret_cast<F16*>(memory);  // [groups, kTokenTile]
+  auto* scales = reinterpret_cast<F16*>(scratch);  // [groups, kTokenTile]
   const size_t groups = CeilDiv(dim, kScaleGroup);
   for (size_t g = 0; g < groups; ++g) {
     for (size_t t = 0; t < n; ++t) {
@@ -212,7 +230,7 @@ void AddCodeValues(const RowsView& values, size_t first, size_t n, const float* 
                   sizeof(F16));
     }
   }
-  float* scaled = memory + groups * kTokenTile / 2;  // [n_rows, kTokenTile]
+  float* scaled = scratch + groups * kTokenTile / 2;  // [n_rows, kTokenTile]
   for (size_t g = 0; g < groups; ++g) {
     const auto* group_scales = reinterpret_cast<const hwy::float16_t*>(scales + g * kTokenTile);
     for (size_t t = 0; t < n; t += lanes) {
@@ -226,31 +244,39 @@ void AddCodeValues(const RowsView& values, size_t first, size_t n, const float* 
     const size_t j = g * kScaleGroup;
     const ValueRows<int8_t> group{codes + j, values.row_bytes, n};
     WeightedTile(scaled, n_rows, kTokenTile, group, HWY_MIN(kScaleGroup, dim - j), dim, add,
-                 out + j);
+                 out + j, memory);
   }
 }
 
 // out[r, j] = Σ_t p[r, t] v[t, j] over at most kTokenTile tokens, beside what is there if `add`.
+template <class Memory>
 HWY_INLINE void AddValues(const RowsView& values, size_t first, size_t n, const float* p,
-                          size_t n_rows, size_t stride, bool add, float* tile, float* out) {
+                          size_t n_rows, size_t stride, bool add, float* tile, float* out,
+                          Memory& memory) {
   const size_t dim = values.head_dim;
   if (IsPlain(values)) {
     WithFloatType(values.type, values.values, [&](const auto* rows) HWY_ATTR {
-      WeightedTile(p, n_rows, stride, ValueRows{rows + first * dim, dim, n}, dim, dim, add, out);
+      WeightedTile(p, n_rows, stride, ValueRows{rows + first * dim, dim, n}, dim, dim, add, out,
+                   memory);
     });
   } else if (values.masks == nullptr && values.type == DType::kQ8_0) {
-    AddCodeValues(values, first, n, p, n_rows, stride, add, tile, out);
+    AddCodeValues(values, first, n, p, n_rows, stride, add, tile, out, memory);
   } else {
     const size_t row = RoundUp(dim, 16);
     ExpandRows(values, first, n, tile, row);
     const float* rows = tile;
-    WeightedTile(p, n_rows, stride, ValueRows{rows, row, n}, dim, dim, add, out);
+    WeightedTile(p, n_rows, stride, ValueRows{rows, row, n}, dim, dim, add, out, memory);
   }
 }
 
+// Which share of the next run's memory is asked for while scores and softmax weights are made; the
+// rest while values are summed. About what these take of the time.
+constexpr double kKeyShare = 0.35;
+constexpr double kSoftmaxShare = 0.25;
+
 // Scores in place of which their softmax weights are left, 0 for tokens that a row does not see.
 HWY_INLINE void SoftmaxRows(const QueryTile& queries, const TokenRun& run, float* scores,
-                            size_t stride, const Partial& out) {
+                            size_t stride, const Partial& out, RunMemory& memory) {
   for (size_t r = 0; r < queries.n_rows; ++r) {
     const VisibleTokens seen = Visible(run, queries, r);
     float* row = scores + r * stride;
@@ -258,10 +284,16 @@ HWY_INLINE void SoftmaxRows(const QueryTile& queries, const TokenRun& run, float
     const size_t n = seen.end - seen.first;
     const ScoreScale& scale = queries.scale;
     if (scale.softcap > 0) CapRow(begin, n, scale);
-    SoftmaxRow(begin, n, scale.softcap > 0 ? 1.0f : scale.scale, out.max[r], out.sum[r]);
+    SoftmaxRow(begin, n, scale.softcap > 0 ? 1.0f : scale.scale, out.max[r], out.sum[r], memory);
     std::fill(row, begin, 0.0f);
     std::fill(begin + n, row + run.count, 0.0f);
   }
+}
+
+// Steps of LinesAhead that AddValues() takes for n tokens, about.
+size_t ValueSteps(const RowsView& values, size_t n, size_t n_rows) {
+  return CeilDiv(n, kStepTokens) * CeilDiv(values.head_dim, 2 * hn::Lanes(FloatTag())) *
+         CeilDiv(n_rows, size_t{4});
 }
 
 // Keys of all tokens, then their values.
@@ -270,26 +302,34 @@ void AttendFewKernel(const QueryTile& queries, const TokenRun& run, const TokenR
   const size_t n_rows = queries.n_rows;
   const size_t stride = kMaxFewTokens;
   float* scores = scratch;  // [n_rows, kMaxFewTokens]
-  float* memory = scratch + kFewQueryRows * stride;
-  float* tile = memory + FewQueryFloats(queries.head_dim);
-  const RunMemory ahead(run, next);
-  ScoreChunks(run.keys, run.first, run.count, ahead.key_step, queries.q, n_rows, prepared, scores,
-              stride, memory, [&](size_t chunk) HWY_ATTR { ahead.Ask(chunk + kBurstsAhead); });
-  SoftmaxRows(queries, run, scores, stride, out);
-  const auto chunks = [&](const auto& add) HWY_ATTR {  // add(first of a chunk in the run, n)
-    size_t chunk = ahead.key_chunks + kBurstsAhead;
-    for (size_t t = 0; t < run.count; t += ahead.value_step) {
-      ahead.Ask(chunk++);
-      add(t, HWY_MIN(ahead.value_step, run.count - t));
+  float* rest = scratch + kFewQueryRows * stride;
+  float* tile = rest + FewQueryFloats(queries.head_dim);
+  RunMemory memory(run, next);
+  const bool lanes = run.keys.lanes != nullptr;
+  memory.Pace(kKeyShare, CeilDiv(run.count, lanes ? LaneLayout::kTokens : memory.key_step()));
+  ScoreChunks(run.keys, run.first, run.count, memory.key_step(), queries.q, n_rows, prepared,
+              scores, stride, rest, memory);
+  memory.Pace(kSoftmaxShare, n_rows * CeilDiv(run.count, hn::Lanes(FloatTag())));
+  SoftmaxRows(queries, run, scores, stride, out, memory);
+  const auto chunks = [&](size_t step, const auto& add) HWY_ATTR {  // add(first in the run, n)
+    for (size_t t = 0; t < run.count; t += step) {
+      memory.AskForValues(t / step);
+      add(t, HWY_MIN(step, run.count - t));
     }
   };
+  const double value_share = 1 - kKeyShare - kSoftmaxShare;
   if (CodeValues::Takes(run.values)) {
+    memory.Pace(value_share, CodeValues::Steps(run.count, n_rows, queries.head_dim));
     CodeValues sums(run.values, n_rows, tile);
-    chunks([&](size_t t, size_t n) HWY_ATTR { sums.Add(run.first + t, n, scores + t, stride); });
+    chunks(kBursts ? memory.value_step() : CodeValues::kTokens, [&](size_t t, size_t n) HWY_ATTR {
+      sums.Add(run.first + t, n, scores + t, stride, memory);
+    });
     sums.Finish(out.values);
   } else {
-    chunks([&](size_t t, size_t n) HWY_ATTR {
-      AddValues(run.values, run.first + t, n, scores + t, n_rows, stride, t > 0, tile, out.values);
+    memory.Pace(value_share, ValueSteps(run.values, run.count, n_rows));
+    chunks(memory.value_step(), [&](size_t t, size_t n) HWY_ATTR {
+      AddValues(run.values, run.first + t, n, scores + t, n_rows, stride, t > 0, tile, out.values,
+                memory);
     });
   }
 }

@@ -89,15 +89,30 @@ size_t AttentionScratchBytes(size_t head_dim) {
   return std::max(few, many) * sizeof(float);
 }
 
+size_t TokenBytes(const RowsView& rows) {
+  if (rows.lanes != nullptr) return rows.lanes->layout().tile_bytes() / LaneLayout::kTokens;
+  const size_t planes = rows.masks == nullptr ? 0 : 2 * MaskBytes(rows.head_dim) + sizeof(uint16_t);
+  return planes + (rows.offsets == nullptr ? rows.row_bytes : rows.head_dim / 4);
+}
+
+// Tokens of a run of few queries. This run and the next are in the L2 cache together, which may be
+// as small as 512 KB.
+size_t FewTokens(const TokenRun& run) {
+  constexpr size_t kRunBytes = 128 << 10;
+  const size_t tokens = kRunBytes / (TokenBytes(run.keys) + TokenBytes(run.values));
+  return std::clamp(tokens / kTokenTile * kTokenTile, kTokenTile, kMaxFewTokens);
+}
+
 // Tokens that no query of the batch sees are left out. A tail that has wrapped around is not in
 // order, but then it is as long as the window, and the one query sees all of it.
-void Attention::PlanRuns(const LayerCache& layer, const HeadCache& head, size_t n,
+void Attention::PlanRuns(const LayerCache& layer, const HeadCache& head, size_t n, bool few,
                          size_t max_tokens) {
   const size_t first_seen = layer.FirstVisible(layer.next_position() - n);
   const auto add = [&](TokenRun run, size_t skip, size_t size) {
-    for (size_t t = skip / kTokenTile * kTokenTile; t < size; t += max_tokens) {
+    const size_t tokens = few ? FewTokens(run) : max_tokens;
+    for (size_t t = skip / kTokenTile * kTokenTile; t < size; t += tokens) {
       run.first = t;
-      run.count = std::min(max_tokens, size - t);
+      run.count = std::min(tokens, size - t);
       runs_.push_back(run);
     }
   };
@@ -126,12 +141,12 @@ void Attention::Plan(size_t n, size_t group, const LayerCache& layer) {
   const bool few = n_rows <= kFewQueryRows;
   const size_t n_tiles = CeilDiv(n_rows, kMaxQueryRows);
   const bool cut = few || n_tiles * layer.heads().size() < kEnoughItems;
-  const size_t max_tokens = few ? kMaxFewTokens : cut ? kMaxManyTokens : SIZE_MAX / 2;
+  const size_t max_tokens = cut ? kMaxManyTokens : SIZE_MAX / 2;  // unless few
 
   size_t place = 0;
   for (size_t h = 0; h < layer.heads().size(); ++h) {
     const size_t first_run = runs_.size();
-    PlanRuns(layer, layer.heads()[h], n, max_tokens);
+    PlanRuns(layer, layer.heads()[h], n, few, max_tokens);
     const size_t n_runs = runs_.size() - first_run;
     const size_t runs_an_item = cut ? 1 : n_runs;
     for (size_t row = 0; row < n_rows; row += kMaxQueryRows) {

@@ -40,7 +40,8 @@ class Attention {
     size_t n_items;
   };
 
-  void PlanRuns(const LayerCache& layer, const HeadCache& head, size_t n, size_t max_tokens);
+  void PlanRuns(const LayerCache& layer, const HeadCache& head, size_t n, bool few,
+                size_t max_tokens);
   void Plan(size_t n, size_t group, const LayerCache& layer);
   // Whether item k of few query rows has the queries, and keys of the store, of the item before it.
   bool GoesOn(size_t k) const;

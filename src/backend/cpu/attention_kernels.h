@@ -40,6 +40,9 @@ RowsView ViewOf(const DroppedKeyStore& keys);
 RowsView ViewOf(const SparseStore& rows);
 RowsView ViewOf(const LaneStore& keys);
 
+// Bytes that a token takes in these arrays, about.
+size_t TokenBytes(const RowsView& rows);
+
 // Tokens [first, first + count) of a segment or of the tail.
 struct TokenRun {
   RowsView keys;

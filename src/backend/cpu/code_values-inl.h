@@ -14,7 +14,6 @@
 #include "backend/cpu/attention_kernels.h"
 #include "backend/cpu/lanes-inl.h"
 #include "backend/cpu/tiles.h"
-#include "backend/cpu/weight_memory-inl.h"
 #include "hwy/highway.h"
 #include "kv/packed_row.h"
 
@@ -24,12 +23,57 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 #if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3_DL
 
+// Weighted sums of 64 channels for one query row: what the low and the high bytes of its weights
+// give. Members of their own, not arrays: g++ would write those to memory after every step.
+struct CodeSums {
+  using Sum = hn::FixedTag<int32_t, 16>;
+  using Code = hn::Vec<hn::FixedTag<int8_t, 64>>;
+  using Weight = hn::Vec<hn::FixedTag<uint8_t, 64>>;
+  using Sums = IntSums<Sum>;
+  Sums low0, low1, low2, low3, high0, high1, high2, high3;
+
+  HWY_INLINE CodeSums() {
+    low0 = low1 = low2 = low3 = high0 = high1 = high2 = high3 = ToSums(Sum(), hn::Zero(Sum()));
+  }
+  static HWY_INLINE void AddTo(Sums& sums, Weight w, Code c) {
+    const Sum d;
+    sums = ToSums(d, hn::SumOfMulQuadAccumulate(d, w, c, FromSums(d, sums)));
+  }
+  HWY_INLINE void Add(Weight low, Weight high, Code c0, Code c1, Code c2, Code c3) {
+    AddTo(low0, low, c0);
+    AddTo(high0, high, c0);
+    AddTo(low1, low, c1);
+    AddTo(high1, high, c1);
+    AddTo(low2, low, c2);
+    AddTo(high2, high, c2);
+    AddTo(low3, low, c3);
+    AddTo(high3, high, c3);
+  }
+  // Adds step * sums to out[0 … 63].
+  HWY_INLINE void Store(FloatVec step, float* out) const {
+    const auto add = [&](Sums low, Sums high, float* to) SPARK_INLINE_LAMBDA {
+      const Sum d;
+      const FloatTag df;
+      const auto sum = hn::Add(hn::ShiftLeft<8>(FromSums(d, high)), FromSums(d, low));
+      const auto whole = hn::ConvertTo(df, sum);
+      hn::StoreU(hn::MulAdd(whole, step, hn::LoadU(df, to)), df, to);
+    };
+    add(low0, high0, out);
+    add(low1, high1, out + 16);
+    add(low2, high2, out + 32);
+    add(low3, high3, out + 48);
+  }
+};
+
 // Σ_t p[t] a[t,g] c[t,j] for codes c, scales a of groups g of 32 channels and softmax weights p
 // <= 1. Products p a are rounded to 16 bits of the largest scale of a tile of tokens, and their two
 // bytes meet the codes of four tokens at a time; so a weight is right to 2^-17 of the run's
 // largest. The rest is exact until the sums of a tile become floats.
 class CodeValues {
  public:
+  // Of a tile. Sums of products of 16 bits and 7 stay below 2^31.
+  static constexpr size_t kTokens = 256;
+
   static bool Takes(const RowsView& values) {
     return values.masks == nullptr && values.lanes == nullptr && values.type == DType::kQ8_0 &&
            values.head_dim % 64 == 0;
@@ -40,21 +84,36 @@ class CodeValues {
         n_rows_(n_rows),
         groups_(values.head_dim / kScaleGroup),
         weights_(reinterpret_cast<uint8_t*>(memory)),
-        sums_(reinterpret_cast<float*>(weights_ + n_rows * groups_ * 2 * kTokenTile)),
+        scales_(reinterpret_cast<float*>(weights_ + n_rows * groups_ * 2 * kTokens)),
+        sums_(scales_ + groups_ * kTokens),
         steps_(sums_ + n_rows * values.head_dim) {
-    static_assert(2 * kTokenTile * kFewQueryRows / kScaleGroup + (kFewQueryRows + 1) * 4 <=
-                  4 * kScratchRows);  // bytes a channel
+    // Bytes a channel.
+    static_assert((2 * kFewQueryRows + sizeof(float)) * kTokens / kScaleGroup +
+                      (kFewQueryRows + 1) * sizeof(float) <=
+                  kScratchRows * sizeof(float));
     std::memset(sums_, 0, n_rows * values.head_dim * sizeof(float));
   }
 
-  // Adds n <= kTokenTile tokens. p: row r's weights at p + r * stride, readable in whole vectors.
-  void Add(size_t first, size_t n, const float* p, size_t stride) {
+  // Steps of LinesAhead that Add() takes for n tokens.
+  static size_t Steps(size_t n, size_t n_rows, size_t dim) {
+    return (2 * CeilDiv(n, 16) + CeilDiv(n, 4) * CeilDiv(n_rows, 3)) * (dim / 64);
+  }
+
+  // Adds n <= kTokens tokens. p: row r's weights at p + r * stride, readable in whole vectors.
+  template <class Memory>
+  void Add(size_t first, size_t n, const float* p, size_t stride, Memory& memory) {
     const std::byte* rows = values_.values + first * values_.row_bytes;
-    for (size_t g = 0; g < groups_; ++g) MakeWeights(rows, p, stride, n, g);
+    for (size_t g = 0; g < groups_; g += 2) {
+      FetchScales(rows, n, g, memory);
+      for (size_t r = 0; r < n_rows_; ++r) {
+        MakeWeights(p + r * stride, n, scales_ + g * kTokens, Weights(r, g));
+        MakeWeights(p + r * stride, n, scales_ + (g + 1) * kTokens, Weights(r, g + 1));
+      }
+    }
     const std::byte* codes = rows + PackedScaleBytes(values_.type, values_.head_dim);
     for (size_t j = 0; j < values_.head_dim; j += 64) {
       ByThreeRows(n_rows_, [&](auto rows, size_t r)
-                               SPARK_INLINE_LAMBDA { AddRows<rows>(codes + j, n, r, j); });
+                               SPARK_INLINE_LAMBDA { AddRows<rows>(codes + j, n, r, j, memory); });
     }
   }
 
@@ -64,7 +123,7 @@ class CodeValues {
     for (size_t r = 0; r < n_rows_; ++r) {
       for (size_t j = 0; j < dim; j += 64) {
         const float* sums = sums_ + r * dim + j;
-        for (size_t i = 0; i < 64; i += 4) {  // see AddRows()
+        for (size_t i = 0; i < 64; i += 4) {  // see AddQuad()
           std::memcpy(out + r * dim + j + i, sums + i / 4 % 4 * 16 + i / 16 * 4, 4 * sizeof(float));
         }
       }
@@ -76,82 +135,83 @@ class CodeValues {
   using Byte = hn::FixedTag<uint8_t, 64>;
   using Code = hn::FixedTag<int8_t, 64>;
 
-  // Scales of group g of tokens t … t + 15, 0 behind the n-th. Fetched by offset from the rows they
-  // lie in: two of them, as 32 bits.
-  HWY_INLINE FloatVec Scales(const std::byte* rows, size_t g, size_t t, size_t n) const {
-    const FloatTag df;
-    const Sum d32;
-    const hn::FixedTag<uint16_t, 16> d16;
-    const hn::FixedTag<hwy::float16_t, 16> dh;
-    const auto* pairs = reinterpret_cast<const int32_t*>(rows + t * values_.row_bytes + g / 2 * 4);
-    const auto tokens = hn::Min(hn::Iota(d32, 0), hn::Set(d32, static_cast<int32_t>(n - t - 1)));
-    const auto offsets = hn::Mul(tokens, hn::Set(d32, static_cast<int32_t>(values_.row_bytes)));
-    auto found = hn::BitCast(hn::FixedTag<uint32_t, 16>(), hn::GatherOffset(d32, pairs, offsets));
-    if (g % 2 == 1) found = hn::ShiftRight<16>(found);
-    const FloatVec scales = hn::PromoteTo(df, hn::BitCast(dh, hn::TruncateTo(d16, found)));
-    return n - t >= 16 ? scales : hn::IfThenElseZero(hn::FirstN(df, n - t), scales);
+  uint8_t* Weights(size_t r, size_t g) {  // [2, kTokens]: low bytes, high bytes
+    return weights_ + (r * groups_ + g) * 2 * kTokens;
   }
-
-  uint8_t* Weights(size_t r, size_t g) {  // [2, kTokenTile]: low bytes, high bytes
-    return weights_ + (r * groups_ + g) * 2 * kTokenTile;
-  }
-  // Where the bytes of tokens 4k … 4k + 3 are among those of a tile, as packing leaves them.
+  // Where the bytes of tokens 4k … 4k + 3 are among those of 64, as packing leaves them.
   static constexpr size_t QuadAt(size_t k) { return 16 * (k % 4) + 4 * (k / 4); }
 
-  // 16 bits of p[t] a[t,g] of every query row, for all 64 tokens of a tile; 0 for those behind the
-  // n-th.
-  void MakeWeights(const std::byte* rows, const float* p, size_t stride, size_t n, size_t g) {
+  // Scales of groups g and g + 1 of n tokens, as shares of the largest one, times 65535; 0 behind
+  // the n-th up to a multiple of 64. Fetched by offset from the rows they lie in: both at once, as
+  // 32 bits.
+  template <class Memory>
+  void FetchScales(const std::byte* rows, size_t n, size_t g, Memory& memory) {
     const FloatTag df;
-    FloatVec scales[kTokenTile / 16];
-    FloatVec most = hn::Zero(df);
-    Unroll<kTokenTile / 16>([&](auto i) SPARK_INLINE_LAMBDA {
-      scales[i] = 16 * i < n ? Scales(rows, g, 16 * i, n) : hn::Zero(df);
-      most = hn::Max(most, scales[i]);
-    });
-    const float largest = hn::ReduceMax(df, most);
-    steps_[g] = largest * (1 / 65535.0f);
-    const FloatVec inverse = hn::Set(df, largest > 0 ? 65535.0f / largest : 0.0f);
-    Unroll<kTokenTile / 16>([&](auto i)
-                                SPARK_INLINE_LAMBDA { scales[i] = hn::Mul(scales[i], inverse); });
+    const Sum d32;
+    const hn::FixedTag<uint32_t, 16> du32;
+    const hn::FixedTag<hwy::float16_t, 16> dh;
+    const hn::FixedTag<uint16_t, 16> d16;
+    const auto halves = [&](auto words) SPARK_INLINE_LAMBDA {
+      return hn::PromoteTo(df, hn::BitCast(dh, hn::TruncateTo(d16, words)));
+    };
+    const auto* pairs = reinterpret_cast<const int32_t*>(rows + g / 2 * 4);
+    const auto row_bytes = hn::Set(d32, static_cast<int32_t>(values_.row_bytes));
+    const auto last = hn::Set(d32, static_cast<int32_t>(n - 1));
+    const size_t end = RoundUp(n, 64);
+    float* scales0 = scales_ + g * kTokens;
+    float* scales1 = scales0 + kTokens;
+    FloatVec most0 = hn::Zero(df), most1 = hn::Zero(df);
+    auto ahead = memory.Begin();
+    for (size_t t = 0; t < end; t += 16) {
+      ahead.Step();
+      ahead.Step();
+      const auto tokens = hn::Iota(d32, static_cast<int32_t>(t));
+      const auto offsets = hn::Mul(hn::Min(tokens, last), row_bytes);
+      const auto found = hn::BitCast(du32, hn::GatherOffset(d32, pairs, offsets));
+      const auto valid = hn::RebindMask(df, hn::Le(tokens, last));
+      const FloatVec s0 = hn::IfThenElseZero(valid, halves(found));
+      const FloatVec s1 = hn::IfThenElseZero(valid, halves(hn::ShiftRight<16>(found)));
+      most0 = hn::Max(most0, s0);
+      most1 = hn::Max(most1, s1);
+      hn::Store(s0, df, scales0 + t);
+      hn::Store(s1, df, scales1 + t);
+    }
+    memory.End(ahead);
+    const auto finish = [&](FloatVec most, float& step, float* scales) SPARK_INLINE_LAMBDA {
+      const float largest = hn::ReduceMax(df, most);
+      step = largest * (1 / 65535.0f);
+      const FloatVec inverse = hn::Set(df, largest > 0 ? 65535.0f / largest : 0.0f);
+      for (size_t t = 0; t < end; t += 16) {
+        hn::Store(hn::Mul(hn::Load(df, scales + t), inverse), df, scales + t);
+      }
+    };
+    finish(most0, steps_[g], scales0);
+    finish(most1, steps_[g + 1], scales1);
+  }
+
+  // Products of p and scales in 16 bits: low bytes at out, high bytes at out + kTokens. Weights
+  // behind the n-th may be anything that is no NaN: their scales are 0.
+  static void MakeWeights(const float* p, size_t n, const float* scales, uint8_t* out) {
+    const FloatTag df;
+    const Sum d32;
     const hn::FixedTag<uint16_t, 32> d16;
     const hn::FixedTag<int16_t, 32> di16;
     const Byte d8;
     const auto low = hn::Set(d16, uint16_t{255});
+    const FloatVec half = hn::Set(df, 0.5f);
+    const auto whole = [&](size_t t) SPARK_INLINE_LAMBDA {
+      const FloatVec x = hn::MulAdd(hn::LoadU(df, p + t), hn::Load(df, scales + t), half);
+      return hn::ConvertInRangeTo(d32, x);
+    };
     const auto pack = [&](auto a, auto b) SPARK_INLINE_LAMBDA {
       return hn::ReorderDemote2To(d8, hn::BitCast(di16, a), hn::BitCast(di16, b));
     };
-    for (size_t r = 0; r < n_rows_; ++r, p += stride) {
-      hn::Vec<Sum> w[kTokenTile / 16];
-      Unroll<kTokenTile / 16>([&](auto i) SPARK_INLINE_LAMBDA {
-        w[i] = hn::Zero(Sum());
-        if (16 * i >= n) return;
-        FloatVec x = hn::Mul(scales[i], hn::LoadU(df, p + 16 * i));
-        if (n - 16 * i < 16) x = hn::IfThenElseZero(hn::FirstN(df, n - 16 * i), x);
-        w[i] = hn::NearestInt(x);
-      });
-      const auto w0 = hn::ReorderDemote2To(d16, w[0], w[1]);
-      const auto w1 = hn::ReorderDemote2To(d16, w[2], w[3]);
-      uint8_t* out = Weights(r, g);
-      hn::StoreU(pack(hn::And(w0, low), hn::And(w1, low)), d8, out);
-      hn::StoreU(pack(hn::ShiftRight<8>(w0), hn::ShiftRight<8>(w1)), d8, out + kTokenTile);
+    for (size_t t = 0; t < n; t += 64) {
+      const auto w0 = hn::ReorderDemote2To(d16, whole(t), whole(t + 16));
+      const auto w1 = hn::ReorderDemote2To(d16, whole(t + 32), whole(t + 48));
+      hn::Store(pack(hn::And(w0, low), hn::And(w1, low)), d8, out + t);
+      hn::Store(pack(hn::ShiftRight<8>(w0), hn::ShiftRight<8>(w1)), d8, out + kTokens + t);
     }
-  }
-
-  // 64 channels of four tokens: lane c of block b of v[i] has the codes of channel 16 b + 4 i + c.
-  static HWY_INLINE void LoadQuad(const int8_t* r0, const int8_t* r1, const int8_t* r2,
-                                  const int8_t* r3, hn::Vec<Code> (&v)[4]) {
-    const Code d;
-    const hn::Repartition<int16_t, Code> d16;
-    const auto x0 = hn::LoadU(d, r0), x1 = hn::LoadU(d, r1);
-    const auto x2 = hn::LoadU(d, r2), x3 = hn::LoadU(d, r3);
-    const auto low01 = hn::BitCast(d16, hn::InterleaveLower(d, x0, x1));
-    const auto high01 = hn::BitCast(d16, hn::InterleaveUpper(d, x0, x1));
-    const auto low23 = hn::BitCast(d16, hn::InterleaveLower(d, x2, x3));
-    const auto high23 = hn::BitCast(d16, hn::InterleaveUpper(d, x2, x3));
-    v[0] = hn::BitCast(d, hn::InterleaveLower(d16, low01, low23));
-    v[1] = hn::BitCast(d, hn::InterleaveUpper(d16, low01, low23));
-    v[2] = hn::BitCast(d, hn::InterleaveLower(d16, high01, high23));
-    v[3] = hn::BitCast(d, hn::InterleaveUpper(d16, high01, high23));
   }
 
   // What stands for group j/32 in the lower half of a vector, for the next group in the upper one.
@@ -159,72 +219,90 @@ class CodeValues {
   static HWY_INLINE hn::Vec<D> Halves(D d, T lower, T upper) {
     return hn::IfThenElse(hn::FirstN(d, 8), hn::Set(d, lower), hn::Set(d, upper));
   }
+  // Four weights of a group and of the next one.
+  HWY_INLINE hn::Vec<Byte> QuadWeights(const uint8_t* weights) const {
+    int32_t first, second;
+    std::memcpy(&first, weights, sizeof(first));
+    std::memcpy(&second, weights + 2 * kTokens, sizeof(second));
+    return hn::BitCast(Byte(), Halves(Sum(), first, second));
+  }
+
+  // Four tokens, the i-th of them at row + i * step unless that is behind row + most: those there
+  // have the weight 0. weights: of the first row.
+  template <size_t kRows>
+  HWY_INLINE void AddQuad(const int8_t* row, size_t step, size_t most, const uint8_t* weights,
+                          CodeSums& a, CodeSums& b, CodeSums& c) const {
+    const Code d;
+    const hn::Repartition<int16_t, Code> d16;
+    const auto x0 = hn::LoadU(d, row), x1 = hn::LoadU(d, row + HWY_MIN(step, most));
+    const auto x2 = hn::LoadU(d, row + HWY_MIN(2 * step, most));
+    const auto x3 = hn::LoadU(d, row + HWY_MIN(3 * step, most));
+    const auto low01 = hn::BitCast(d16, hn::InterleaveLower(d, x0, x1));
+    const auto high01 = hn::BitCast(d16, hn::InterleaveUpper(d, x0, x1));
+    const auto low23 = hn::BitCast(d16, hn::InterleaveLower(d, x2, x3));
+    const auto high23 = hn::BitCast(d16, hn::InterleaveUpper(d, x2, x3));
+    // Lane l of block k of c_i has the codes of channel 16 k + 4 i + l.
+    const auto c0 = hn::BitCast(d, hn::InterleaveLower(d16, low01, low23));
+    const auto c1 = hn::BitCast(d, hn::InterleaveUpper(d16, low01, low23));
+    const auto c2 = hn::BitCast(d, hn::InterleaveLower(d16, high01, high23));
+    const auto c3 = hn::BitCast(d, hn::InterleaveUpper(d16, high01, high23));
+    const size_t row_weights = groups_ * 2 * kTokens;
+    a.Add(QuadWeights(weights), QuadWeights(weights + kTokens), c0, c1, c2, c3);
+    if constexpr (kRows > 1) {
+      weights += row_weights;
+      b.Add(QuadWeights(weights), QuadWeights(weights + kTokens), c0, c1, c2, c3);
+    }
+    if constexpr (kRows > 2) {
+      weights += row_weights;
+      c.Add(QuadWeights(weights), QuadWeights(weights + kTokens), c0, c1, c2, c3);
+    }
+  }
 
   // Channels [j, j + 64) of kRows query rows.
-  template <size_t kRows>
-  HWY_NOINLINE void AddRows(const std::byte* codes, size_t n, size_t first_row, size_t j) {
-    const Sum d;
-    const Byte d8;
-    hn::Vec<Sum> low[kRows][4], high[kRows][4];
-    Unroll<kRows>([&](auto r) SPARK_INLINE_LAMBDA {
-      Unroll<4>([&](auto i) SPARK_INLINE_LAMBDA { low[r][i] = high[r][i] = hn::Zero(d); });
-    });
-    const size_t g = j / kScaleGroup;
+  template <size_t kRows, class Memory>
+  HWY_NOINLINE void AddRows(const std::byte* codes, size_t n, size_t first_row, size_t j,
+                            Memory& memory) {
+    CodeSums a, b, c;
     const size_t row_bytes = values_.row_bytes;
-    const auto four = [](const uint8_t* weights) SPARK_INLINE_LAMBDA {
-      int32_t bytes;
-      std::memcpy(&bytes, weights, sizeof(bytes));
-      return bytes;
-    };
     const auto* row = reinterpret_cast<const int8_t*>(codes);
-    for (size_t t = 0; t < n; t += 4, row += 4 * row_bytes) {
-      if (first_row == 0) {
-        for (size_t i = 0; i < 4; ++i) PrefetchAhead<64>(row + i * row_bytes);
-      }
-      hn::Vec<Code> quad[4];
-      const size_t last = HWY_MIN(size_t{3}, n - 1 - t);  // those behind it have the weight 0
-      LoadQuad(row, row + HWY_MIN(size_t{1}, last) * row_bytes,
-               row + HWY_MIN(size_t{2}, last) * row_bytes, row + last * row_bytes, quad);
-      const uint8_t* weights = Weights(first_row, g) + QuadAt(t / 4);
-      Unroll<kRows>([&](auto r) SPARK_INLINE_LAMBDA {
-        const uint8_t* w0 = weights + r * groups_ * 2 * kTokenTile;
-        const uint8_t* w1 = w0 + 2 * kTokenTile;
-        const auto w_low = hn::BitCast(d8, Halves(d, four(w0), four(w1)));
-        const auto w_high =
-            hn::BitCast(d8, Halves(d, four(w0 + kTokenTile), four(w1 + kTokenTile)));
-        Unroll<4>([&](auto i) SPARK_INLINE_LAMBDA {
-          low[r][i] = hn::SumOfMulQuadAccumulate(d, w_low, quad[i], low[r][i]);
-          high[r][i] = hn::SumOfMulQuadAccumulate(d, w_high, quad[i], high[r][i]);
-        });
-      });
-    }
-    const FloatTag df;
-    const FloatVec step = Halves(df, steps_[g], steps_[g + 1]);
-    Unroll<kRows>([&](auto r) SPARK_INLINE_LAMBDA {
-      float* sums = sums_ + (first_row + r) * values_.head_dim + j;
-      Unroll<4>([&](auto i) SPARK_INLINE_LAMBDA {
-        const auto whole = hn::Add(hn::ShiftLeft<8>(high[r][i]), low[r][i]);
-        const FloatVec old = hn::LoadU(df, sums + 16 * i);
-        hn::StoreU(hn::MulAdd(hn::ConvertTo(df, whole), step, old), df, sums + 16 * i);
-      });
-    });
+    const size_t g = j / kScaleGroup;
+    const uint8_t* weights = Weights(first_row, g);
+    auto ahead = memory.Begin();
+    size_t t = 0;
+    do {  // not for: g++ stores all sums in every step, lest n is 0
+      ahead.Step();
+      AddQuad<kRows>(row, row_bytes, (n - 1 - t) * row_bytes,
+                     weights + t / 64 * 64 + QuadAt(t % 64 / 4), a, b, c);
+      t += 4;
+      row += 4 * row_bytes;
+    } while (t < n);
+    memory.End(ahead);
+    const FloatVec step = Halves(FloatTag(), steps_[g], steps_[g + 1]);
+    float* sums = sums_ + first_row * values_.head_dim + j;
+    a.Store(step, sums);
+    if constexpr (kRows > 1) b.Store(step, sums + values_.head_dim);
+    if constexpr (kRows > 2) c.Store(step, sums + 2 * values_.head_dim);
   }
 
   const RowsView& values_;
   size_t n_rows_;
   size_t groups_;
   uint8_t* weights_;
-  float* sums_;   // [n_rows, D], channels in the order of LoadQuad()
-  float* steps_;  // [groups]
+  float* scales_;  // [groups, kTokens]
+  float* sums_;    // [n_rows, D], channels in the order of AddQuad()
+  float* steps_;   // [groups]
 };
 
 #else
 
 class CodeValues {
  public:
+  static constexpr size_t kTokens = kTokenTile;
   static bool Takes(const RowsView&) { return false; }
   CodeValues(const RowsView&, size_t, float*) {}
-  void Add(size_t, size_t, const float*, size_t) {}
+  static size_t Steps(size_t, size_t, size_t) { return 0; }
+  template <class Memory>
+  void Add(size_t, size_t, const float*, size_t, Memory&) {}
   void Finish(float*) const {}
 };
 

@@ -164,26 +164,26 @@ HWY_INLINE void PanelBlock(const UnpackedRows& w, size_t row, const QuantizedRow
   FloatVec f00 = hn::Zero(df), f10 = f00, f20 = f00, f30 = f00;
   FloatVec f01 = f00, f11 = f00, f21 = f00, f31 = f00;
   for (size_t g = 0; g < groups; ++g) {
-    auto s00 = hn::Zero(di), s10 = s00, s20 = s00, s30 = s00;
+    auto s00 = ToSums(di, hn::Zero(di)), s10 = s00, s20 = s00, s30 = s00;
     auto s01 = s00, s11 = s00, s21 = s00, s31 = s00;
     for (size_t k = g * w.group; k < (g + 1) * w.group; k += 4) {
       const int8_t* a0 = x0.q + k * lanes;
-      s00 = QuadDotBroadcast<kBytes>(di, w0 + k, a0, s00);
-      s10 = QuadDotBroadcast<kBytes>(di, w1 + k, a0, s10);
-      s20 = QuadDotBroadcast<kBytes>(di, w2 + k, a0, s20);
-      s30 = QuadDotBroadcast<kBytes>(di, w3 + k, a0, s30);
+      AddQuadDotBroadcast<kBytes>(di, w0 + k, a0, s00);
+      AddQuadDotBroadcast<kBytes>(di, w1 + k, a0, s10);
+      AddQuadDotBroadcast<kBytes>(di, w2 + k, a0, s20);
+      AddQuadDotBroadcast<kBytes>(di, w3 + k, a0, s30);
       if constexpr (kTwo) {
         const int8_t* a1 = x1.q + k * lanes;
-        s01 = QuadDotBroadcast<kBytes>(di, w0 + k, a1, s01);
-        s11 = QuadDotBroadcast<kBytes>(di, w1 + k, a1, s11);
-        s21 = QuadDotBroadcast<kBytes>(di, w2 + k, a1, s21);
-        s31 = QuadDotBroadcast<kBytes>(di, w3 + k, a1, s31);
+        AddQuadDotBroadcast<kBytes>(di, w0 + k, a1, s01);
+        AddQuadDotBroadcast<kBytes>(di, w1 + k, a1, s11);
+        AddQuadDotBroadcast<kBytes>(di, w2 + k, a1, s21);
+        AddQuadDotBroadcast<kBytes>(di, w3 + k, a1, s31);
       }
     }
-    const auto add = [&](FloatVec f, hn::Vec<decltype(di)> s, size_t r, FloatVec scale,
+    const auto add = [&](FloatVec f, IntSums<decltype(di)> s, size_t r, FloatVec scale,
                          FloatVec sum) HWY_ATTR {
       if (!kOffsetInDot<kBytes>) f = hn::MulAdd(hn::Set(df, offsets[r * groups + g]), sum, f);
-      const FloatVec product = hn::Mul(hn::ConvertTo(df, s), scale);
+      const FloatVec product = hn::Mul(hn::ConvertTo(df, FromSums(di, s)), scale);
       return hn::MulAdd(hn::Set(df, scales[r * groups + g]), product, f);
     };
     const FloatVec scale0 = hn::LoadU(df, x0.scales + g * lanes);

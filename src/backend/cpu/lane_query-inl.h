@@ -133,6 +133,25 @@ inline LaneQuery MakeLaneQuery(const RowsView& keys, const float* q, size_t n_ro
   return query;
 }
 
+// Stored f16 numbers of Lanes(df) tokens.
+template <class DF>
+HWY_INLINE hn::Vec<DF> LaneHalves(DF df, const std::byte* p) {
+  return LoadFloats(df, reinterpret_cast<const hwy::float16_t*>(p));
+}
+
+// One row's scores of Lanes(df) tokens from their integer sums: 128 high + low, of kept channels
+// and of the plane.
+template <class DF, class VI>
+HWY_INLINE hn::Vec<DF> LaneScore(DF df, const LaneQuery& query, size_t r, hn::Vec<DF> scale,
+                                 hn::Vec<DF> scalar, VI kept_low, VI kept_high, VI plane_low,
+                                 VI plane_high) {
+  const auto kept = hn::ConvertTo(df, hn::Add(hn::ShiftLeft<7>(kept_high), kept_low));
+  const auto plane = hn::ConvertTo(df, hn::Add(hn::ShiftLeft<7>(plane_high), plane_low));
+  const auto a = hn::Mul(scale, hn::Set(df, query.q_step[r]));
+  const auto s = hn::Mul(scalar, hn::Set(df, query.sums_step[r]));
+  return hn::MulAdd(kept, a, hn::MulAdd(plane, s, hn::Set(df, query.centre[r])));
+}
+
 #endif  // HWY_TARGET == HWY_SCALAR
 
 }  // namespace spark::HWY_NAMESPACE

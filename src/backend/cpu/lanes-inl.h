@@ -53,6 +53,41 @@ HWY_INLINE void ByThreeRows(size_t n_rows, const Body& body) {
 using FloatTag = hn::CappedTag<float, 16>;
 using FloatVec = hn::Vec<FloatTag>;
 
+// Sums of 32-bit integers that a loop adds to. To x86's intrinsics every vector of integers is one
+// of 64-bit lanes, but what adds sees 32-bit lanes, and g++ (12) keeps a sum in a register for each
+// and copies it in every step, or spills it. So sums are kept as what adds sees them.
+#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR && (HWY_COMPILER_GCC_ACTUAL || HWY_COMPILER_CLANG)
+template <size_t kBytes>
+struct NativeInts {
+  typedef int32_t Type __attribute__((vector_size(kBytes)));
+};
+template <class DI>
+using IntSums = typename NativeInts<sizeof(hn::Vec<DI>)>::Type;
+
+template <class DI>
+HWY_INLINE hn::Vec<DI> FromSums(DI, IntSums<DI> sums) {
+  hn::Vec<DI> v;
+  v.raw = reinterpret_cast<decltype(v.raw)>(sums);
+  return v;
+}
+template <class DI>
+HWY_INLINE IntSums<DI> ToSums(DI, hn::Vec<DI> v) {
+  return reinterpret_cast<IntSums<DI>>(v.raw);
+}
+#else
+template <class DI>
+using IntSums = hn::Vec<DI>;
+
+template <class DI>
+HWY_INLINE hn::Vec<DI> FromSums(DI, IntSums<DI> sums) {
+  return sums;
+}
+template <class DI>
+HWY_INLINE IntSums<DI> ToSums(DI, hn::Vec<DI> v) {
+  return v;
+}
+#endif
+
 // Calls body(pointer to float | hwy::float16_t | hwy::bfloat16_t) for bytes of a plain float type.
 template <class Body>
 HWY_INLINE void WithFloatType(DType type, const std::byte* bytes, const Body& body) {

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "backend/cpu/lanes-inl.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -60,8 +61,8 @@ HWY_INLINE V QuadDotLanes(DI di, VU w, VI x, V sum) {
     // as |w| times ±x: 2 · 128 · 127 < 2^15.
     if constexpr (kBytes == Bytes::kWide) {
       const auto signed_w = hn::BitCast(di8, w);
-      w = hn::BitCast(du8, hn::Abs(signed_w));  // |-128| is 128 as an unsigned byte
-      x = hn::IfThenElse(hn::IsNegative(signed_w), hn::Neg(x), x);
+      w = hn::BitCast(du8, hn::Abs(signed_w));              // |-128| is 128 as an unsigned byte
+      x = hn::IfNegativeThenNegOrUndefIfZero(signed_w, x);  // whatever it is times 0
     }
     const auto pairs = hn::SatWidenMulPairwiseAdd(di16, w, x);
     return hn::Add(sum, hn::WidenMulPairwiseAdd(di, pairs, hn::Set(di16, int16_t{1})));
@@ -90,6 +91,11 @@ HWY_INLINE V QuadDotBroadcast(DI di, const uint8_t* w, const int8_t* x, V sum) {
 }
 
 #endif  // HWY_TARGET == HWY_SCALAR
+
+template <Bytes kBytes, class DI>
+HWY_INLINE void AddQuadDotBroadcast(DI di, const uint8_t* w, const int8_t* x, IntSums<DI>& sums) {
+  sums = ToSums(di, QuadDotBroadcast<kBytes>(di, w, x, FromSums(di, sums)));
+}
 
 }  // namespace spark::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

@@ -1,4 +1,4 @@
-// Asks for the memory of a run of tokens before it is read, in the order of its use.
+// Asks for the memory of runs of tokens before it is read.
 #if defined(SPARK_BACKEND_CPU_RUN_MEMORY_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef SPARK_BACKEND_CPU_RUN_MEMORY_INL_H_
 #undef SPARK_BACKEND_CPU_RUN_MEMORY_INL_H_
@@ -12,7 +12,7 @@
 #include <cstdint>
 
 #include "backend/cpu/attention_kernels.h"
-#include "backend/cpu/code_values-inl.h"
+#include "backend/cpu/lanes-inl.h"
 #include "backend/cpu/tiles.h"
 #include "backend/cpu/weight_memory-inl.h"
 #include "hwy/highway.h"
@@ -29,31 +29,39 @@ HWY_INLINE void Prefetch(const std::byte* from, size_t bytes) {
   for (size_t i = 0; i < bytes; i += 64) hwy::Prefetch(from + i);
 }
 
-// Asks for tokens [first, first + n) of a store at once, all arrays. Where rows differ in length,
-// what the first one tells is the guess; it costs nothing to be wrong.
-HWY_INLINE void PrefetchRows(const RowsView& rows, size_t first, size_t n) {
+// Calls body(begin, bytes) for all arrays of tokens [first, first + n) of a store. Where rows
+// differ in length, what the first one tells is the guess; it costs nothing to be wrong.
+template <class Body>
+HWY_INLINE void ForArrays(const RowsView& rows, size_t first, size_t n, const Body& body) {
   if (rows.lanes != nullptr) {
-    const std::byte* tile = rows.lanes->Tile(first / LaneLayout::kTokens);
-    Prefetch(tile, CeilDiv(n, LaneLayout::kTokens) * rows.lanes->layout().tile_bytes());
+    body(rows.lanes->Tile(first / LaneLayout::kTokens),
+         CeilDiv(n, LaneLayout::kTokens) * rows.lanes->layout().tile_bytes());
     return;
   }
   if (rows.offsets == nullptr) {
-    Prefetch(rows.values + first * rows.row_bytes, n * rows.row_bytes);
+    body(rows.values + first * rows.row_bytes, n * rows.row_bytes);
   } else {
     const uint32_t* offsets = rows.offsets + first / SparseStore::kOffsetTokens;
-    Prefetch(rows.values + offsets[0], n * rows.head_dim / 4);
+    body(rows.values + offsets[0], n * rows.head_dim / 4);
   }
   if (rows.masks == nullptr) return;
   const size_t mask_bytes = MaskBytes(rows.head_dim);
-  const auto plane = [&](const uint8_t* bits) {
-    Prefetch(reinterpret_cast<const std::byte*>(bits) + first * mask_bytes, n * mask_bytes);
+  const auto plane = [&](const uint8_t* bits) HWY_ATTR {
+    body(reinterpret_cast<const std::byte*>(bits) + first * mask_bytes, n * mask_bytes);
   };
   plane(rows.masks);
   if (rows.signs != nullptr) plane(rows.signs);
   if (rows.scalars != nullptr) {
     const size_t bytes = PackedRowBytes(rows.scalar_type, 1);
-    Prefetch(rows.scalars + first * bytes, n * bytes);
+    body(rows.scalars + first * bytes, n * bytes);
   }
+}
+
+// Asks for those tokens at once.
+HWY_INLINE void PrefetchRows(const RowsView& rows, size_t first, size_t n) {
+  ForArrays(rows, first, n, [](const std::byte* begin, size_t bytes) SPARK_INLINE_LAMBDA {
+    Prefetch(begin, bytes);
+  });
 }
 
 // Bytes of memory that are asked for at once, and how many times as many are under way. A burst
@@ -64,47 +72,132 @@ constexpr size_t kBurstsAhead = 2;
 
 // Tokens of a burst.
 inline size_t BurstTokens(const RowsView& rows) {
-  size_t bytes = rows.offsets == nullptr ? rows.row_bytes : rows.head_dim / 4;
-  if (rows.lanes != nullptr) bytes = rows.lanes->layout().tile_bytes() / LaneLayout::kTokens;
-  if (rows.masks != nullptr) bytes += 2 * MaskBytes(rows.head_dim) + sizeof(F16);
-  const size_t tokens = kBurstBytes / HWY_MAX(bytes, size_t{1}) / 16 * 16;
+  const size_t tokens = kBurstBytes / HWY_MAX(TokenBytes(rows), size_t{1}) / 16 * 16;
   return HWY_MIN(HWY_MAX(tokens, size_t{16}), kTokenTile);
 }
 
-// The memory of a run in the order of its use: keys, values, the keys of the next run, in chunks of
-// a burst each.
-struct RunMemory {
-  RunMemory(const TokenRun& run_in, const TokenRun* next_in)
-      : run(run_in),
-        next(next_in),
-        key_step(BurstTokens(run.keys)),
-        value_step(BurstTokens(run.values)),
-        key_chunks(CeilDiv(run.count, key_step)),
-        value_chunks(CeilDiv(run.count, value_step)),
-        keys_in_step(!kBursts && run.keys.lanes != nullptr),
-        values_in_step(!kBursts && CodeValues::Takes(run.values)) {}
+// Asks for lines of a piece of memory, to the L2 cache. A copy of it lives in the registers of a
+// loop: there is a line to be asked for every ten cycles or so.
+struct LinesAhead {
+  static constexpr size_t kWhole = 1024;  // a line, in which `due` counts
+
+  const std::byte* at = nullptr;
+  const std::byte* end = nullptr;
+  size_t due = 0, rate = 0;  // lines to be asked for, and what a step adds
+
+  HWY_INLINE void Step() {
+    for (due += rate; due >= kWhole && at != end; due -= kWhole, at += 64) PrefetchToL2(at);
+  }
+};
+struct NoLines {
+  HWY_INLINE void Step() {}
+};
+
+// The memory of runs, asked for before it is read.
+//
+// Where bursts are good: in the order of its use, keys, values, the keys of the next run, in chunks
+// of a burst each. Elsewhere: that of the next run, to the L2 cache, line by line between the steps
+// of the work on this one. Steps are small (some ten cycles to a hundred) and lie in all kernels,
+// as memory would stand still during those that only compute.
+class RunMemory {
+ public:
+  RunMemory(const TokenRun& run, const TokenRun* next)
+      : run_(run),
+        next_(next),
+        key_step_(kBursts                     ? BurstTokens(run.keys)
+                  : run.keys.lanes != nullptr ? kTokenTile
+                                              : 16),
+        value_step_(kBursts ? BurstTokens(run.values) : kTokenTile),
+        key_chunks_(CeilDiv(run.count, key_step_)) {
+    if (kBursts || next == nullptr) return;
+    AddPieces(next->keys);
+    AddPieces(next->values);
+  }
+
+  // Tokens of a chunk, before each of which AskForKeys() or AskForValues() is called.
+  size_t key_step() const { return key_step_; }
+  size_t value_step() const { return value_step_; }
+  HWY_INLINE void AskForKeys(size_t chunk) const {
+    if constexpr (kBursts) Ask(chunk + kBurstsAhead);
+  }
+  HWY_INLINE void AskForValues(size_t chunk) const {
+    if constexpr (kBursts) Ask(key_chunks_ + chunk + kBurstsAhead);
+  }
+
+  // The next `n` steps ask for this share of all lines.
+  void Pace(double share, size_t n) {
+    ahead_.rate = static_cast<size_t>(share * static_cast<double>(n_lines_ * LinesAhead::kWhole) /
+                                      static_cast<double>(HWY_MAX(n, size_t{1}))) +
+                  1;
+  }
+  // For a loop, which calls Step() of what Begin() returns and hands it back at its end.
+  HWY_INLINE auto Begin() {
+    if constexpr (kBursts) {
+      return NoLines();
+    } else {
+      if (ahead_.at == ahead_.end && piece_ < n_pieces_) {
+        ahead_.at = pieces_[piece_].begin;
+        ahead_.end = ahead_.at + 64 * pieces_[piece_].lines;
+        ++piece_;
+      }
+      return ahead_;
+    }
+  }
+  HWY_INLINE void End(const LinesAhead& ahead) { ahead_ = ahead; }
+  HWY_INLINE void End(NoLines) {}
+
+ private:
+  struct Piece {
+    const std::byte* begin;
+    size_t lines;
+  };
+  static constexpr size_t kMaxPieces = 10;
+
+  void AddPieces(const RowsView& rows) {
+    ForArrays(rows, next_->first, next_->count, [&](const std::byte* begin, size_t bytes) {
+      pieces_[n_pieces_++] = {begin, CeilDiv(bytes, 64)};
+      n_lines_ += CeilDiv(bytes, 64);
+    });
+  }
 
   HWY_INLINE void Ask(size_t chunk) const {
-    if (chunk < key_chunks) {
-      if (!keys_in_step) AskOf(run.keys, run, chunk * key_step, key_step);
-    } else if (chunk -= key_chunks; chunk < value_chunks) {
-      if (!values_in_step) AskOf(run.values, run, chunk * value_step, value_step);
-    } else if (chunk -= value_chunks; next != nullptr && chunk * key_step < next->count) {
-      if (!keys_in_step) AskOf(next->keys, *next, chunk * key_step, key_step);
+    const size_t value_chunks = CeilDiv(run_.count, value_step_);
+    if (chunk < key_chunks_) {
+      AskOf(run_.keys, run_, chunk * key_step_, key_step_);
+    } else if (chunk -= key_chunks_; chunk < value_chunks) {
+      AskOf(run_.values, run_, chunk * value_step_, value_step_);
+    } else if (chunk -= value_chunks; next_ != nullptr && chunk * key_step_ < next_->count) {
+      AskOf(next_->keys, *next_, chunk * key_step_, key_step_);
     }
   }
   static HWY_INLINE void AskOf(const RowsView& rows, const TokenRun& run, size_t t, size_t n) {
     PrefetchRows(rows, run.first + t, HWY_MIN(n, run.count - t));
   }
 
-  const TokenRun& run;
-  const TokenRun* next;
-  size_t key_step, value_step;  // tokens
-  size_t key_chunks, value_chunks;
-  // Where bursts are no good, kernels that can ask in step with their work, each for its own rows:
-  // those of the next run lie behind those of this one.
-  bool keys_in_step, values_in_step;
+  const TokenRun& run_;
+  const TokenRun* next_;
+  size_t key_step_, value_step_;  // tokens
+  size_t key_chunks_;
+  Piece pieces_[kMaxPieces];  // of the next run
+  size_t n_pieces_ = 0, n_lines_ = 0;
+  size_t piece_ = 0;  // that comes next
+  LinesAhead ahead_;
 };
+
+// For those who have no run to come.
+struct NoMemory {
+  HWY_INLINE void AskForKeys(size_t) const {}
+  HWY_INLINE NoLines Begin() const { return {}; }
+  HWY_INLINE void End(NoLines) const {}
+};
+
+// One step by itself.
+template <class Memory>
+HWY_INLINE void StepAhead(Memory& memory) {
+  auto ahead = memory.Begin();
+  ahead.Step();
+  memory.End(ahead);
+}
 
 }  // namespace spark::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

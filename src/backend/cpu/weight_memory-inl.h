@@ -25,15 +25,21 @@ inline constexpr size_t kPrefetchBytes = 4096;     // ahead, where in bursts
 inline constexpr size_t kPrefetchL2Bytes = 16384;  // ahead, where in step
 inline constexpr size_t kPrefetchL1Bytes = 1024;
 
+HWY_INLINE void PrefetchToL2(const std::byte* p) {
+#if HWY_COMPILER_GCC_ACTUAL || HWY_COMPILER_CLANG
+  __builtin_prefetch(p, 0, 2);
+#else
+  hwy::Prefetch(p);
+#endif
+}
+
 // Asks for the lines that come behind kBytes of weights.
 template <size_t kBytes>
 HWY_INLINE void PrefetchAhead(const void* weights) {
   const auto* p = static_cast<const std::byte*>(weights);
   if constexpr (!kBursts) {
     for (size_t i = 0; i < kBytes; i += 64) {
-#if HWY_COMPILER_GCC_ACTUAL || HWY_COMPILER_CLANG
-      __builtin_prefetch(p + kPrefetchL2Bytes + i, 0, 2);
-#endif
+      PrefetchToL2(p + kPrefetchL2Bytes + i);
       hwy::Prefetch(p + kPrefetchL1Bytes + i);
     }
   }
