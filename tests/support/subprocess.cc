@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <stdexcept>
 
@@ -57,11 +58,17 @@ class Pipe {
   _exit(127);
 }
 
+// Emulated programs (scripts/check-aarch64.sh) take many times as long.
+std::chrono::seconds TimeFor(const ProcessOptions& options) {
+  return std::chrono::seconds(options.timeout_seconds) *
+         (std::getenv("SPARK_EMULATOR") == nullptr ? 1 : 20);
+}
+
 class Running {
  public:
   Running(const std::string& program, const std::vector<std::string>& args,
           const ProcessOptions& options)
-      : options_(options), deadline_(start_ + std::chrono::seconds(options.timeout_seconds)) {
+      : options_(options), deadline_(start_ + TimeFor(options)) {
     std::vector<std::string> words = {program};
     words.insert(words.end(), args.begin(), args.end());
     std::vector<char*> argv;
