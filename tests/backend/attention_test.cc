@@ -249,6 +249,22 @@ TEST_CASE("attention is causal in the tail and sees the whole context", "[backen
   });
 }
 
+// Values in 8 bits are summed 64 tokens at a time, or 256; runs are of up to 512.
+TEST_CASE("values in 8 bits match the reference around every edge of a tile", "[backend]") {
+  ForEachSimdTarget([&](const std::string& target) {
+    const auto cpu = MakeCpuBackend({.threads = 1});
+    Random random(19);
+    for (const size_t dim : {32, 64, 128}) {
+      for (const size_t tokens : {3, 63, 64, 65, 67, 130, 255, 256, 257, 258, 323, 511, 512, 513}) {
+        if (IsSlow(target) && tokens > 258) continue;
+        const CacheTypes types{DType::kBF16, DType::kQ8_0};
+        const size_t group = 1 + random.Below(5);
+        CheckAttend(*cpu, RandomLayer(1, dim, 0, tokens, types, random), 1, group, random);
+      }
+    }
+  });
+}
+
 TEST_CASE("long contexts are cut into items without changing the result", "[backend]") {
   Random random(15);
   for (const size_t n : {1, 30}) {

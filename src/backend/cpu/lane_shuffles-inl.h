@@ -190,7 +190,7 @@ HWY_INLINE FloatVec LanesScore(const std::byte* tile, const LaneLayout& layout,
                    hn::PromoteTo(di, hn::LoadU(d16, plane.high + lane)));
 }
 
-// As above.
+// first: a multiple of 16. Steps once a tile.
 template <class Memory>
 void LaneDots(const RowsView& keys, size_t first, size_t n, const LaneQuery& query, size_t n_rows,
               float* scores, size_t stride, Memory& memory) {
