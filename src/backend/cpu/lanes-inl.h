@@ -56,7 +56,8 @@ using FloatVec = hn::Vec<FloatTag>;
 // Sums of 32-bit integers that a loop adds to. To x86's intrinsics every vector of integers is one
 // of 64-bit lanes, but what adds sees 32-bit lanes, and g++ (12) keeps a sum in a register for each
 // and copies it in every step, or spills it. So sums are kept as what adds sees them.
-#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR && (HWY_COMPILER_GCC_ACTUAL || HWY_COMPILER_CLANG)
+#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_EMU128 && \
+    (HWY_COMPILER_GCC_ACTUAL || HWY_COMPILER_CLANG)
 template <size_t kBytes>
 struct NativeInts {
   typedef int32_t Type __attribute__((vector_size(kBytes)));
