@@ -13,6 +13,7 @@
 
 #include "backend/cpu/attention_kernels.h"
 #include "backend/cpu/lanes-inl.h"
+#include "backend/cpu/quad_dot-inl.h"
 #include "backend/cpu/tiles.h"
 #include "hwy/highway.h"
 #include "kv/packed_row.h"
@@ -35,19 +36,16 @@ struct CodeSums {
   HWY_INLINE CodeSums() {
     low0 = low1 = low2 = low3 = high0 = high1 = high2 = high3 = ToSums(Sum(), hn::Zero(Sum()));
   }
-  static HWY_INLINE void AddTo(Sums& sums, Weight w, Code c) {
-    const Sum d;
-    sums = ToSums(d, hn::SumOfMulQuadAccumulate(d, w, c, FromSums(d, sums)));
-  }
   HWY_INLINE void Add(Weight low, Weight high, Code c0, Code c1, Code c2, Code c3) {
-    AddTo(low0, low, c0);
-    AddTo(high0, high, c0);
-    AddTo(low1, low, c1);
-    AddTo(high1, high, c1);
-    AddTo(low2, low, c2);
-    AddTo(high2, high, c2);
-    AddTo(low3, low, c3);
-    AddTo(high3, high, c3);
+    const Sum d;
+    AddQuadDot<Bytes::kWide>(d, low, c0, low0);
+    AddQuadDot<Bytes::kWide>(d, high, c0, high0);
+    AddQuadDot<Bytes::kWide>(d, low, c1, low1);
+    AddQuadDot<Bytes::kWide>(d, high, c1, high1);
+    AddQuadDot<Bytes::kWide>(d, low, c2, low2);
+    AddQuadDot<Bytes::kWide>(d, high, c2, high2);
+    AddQuadDot<Bytes::kWide>(d, low, c3, low3);
+    AddQuadDot<Bytes::kWide>(d, high, c3, high3);
   }
   // Adds step * sums to out[0 … 63].
   HWY_INLINE void Store(FloatVec step, float* out) const {

@@ -17,6 +17,7 @@
 #include "backend/cpu/lane_query-inl.h"
 #include "backend/cpu/lane_shuffles-inl.h"
 #include "backend/cpu/lanes-inl.h"
+#include "backend/cpu/quad_dot-inl.h"
 #include "hwy/highway.h"
 #include "kv/lane_store.h"
 
@@ -61,12 +62,6 @@ HWY_INLINE LaneBytes LookUp(const uint8_t* table, LaneBytes i) {
   }
 }
 
-// sums += dot products of four bytes a lane.
-HWY_INLINE void AddTo(LaneSums& sums, LaneBytes a, hn::Vec<LaneCode> b) {
-  const LaneSum d;
-  sums = ToSums(d, hn::SumOfMulQuadAccumulate(d, a, b, FromSums(d, sums)));
-}
-
 // One query row's sums of a tile.
 template <size_t kTables>
 struct LaneRow {
@@ -80,15 +75,16 @@ struct LaneRow {
   // Four kept channels of each token. table: the row's in LaneQuery::q
   HWY_INLINE void AddQuad(const uint8_t* table, size_t half, LaneBytes channels,
                           hn::Vec<LaneCode> c) {
-    AddTo(kept_low, LookUp<kTables>(table, channels), c);
-    AddTo(kept_high, LookUp<kTables>(table + half, channels), c);
+    AddQuadDot<Bytes::kWide>(LaneSum(), LookUp<kTables>(table, channels), c, kept_low);
+    AddQuadDot<Bytes::kWide>(LaneSum(), LookUp<kTables>(table + half, channels), c, kept_high);
   }
 
   // Four signs of each of the four bytes of a word: `i` is where their sum is among 64.
   HWY_INLINE void AddSigns(const uint8_t* table, size_t half, LaneBytes i) {
     const LaneCode dc;
-    AddTo(plane_low, LookUp<1>(table, i), hn::Set(dc, int8_t{1}));
-    AddTo(plane_high, hn::Set(Lane8(), uint8_t{1}), hn::BitCast(dc, LookUp<1>(table + half, i)));
+    AddQuadDot<Bytes::kWide>(LaneSum(), LookUp<1>(table, i), hn::Set(dc, int8_t{1}), plane_low);
+    AddQuadDot<Bytes::kWide>(LaneSum(), hn::Set(Lane8(), uint8_t{1}),
+                             hn::BitCast(dc, LookUp<1>(table + half, i)), plane_high);
   }
 };
 
@@ -125,7 +121,7 @@ struct LaneTile {
   }
 
   HWY_INLINE void AddQuad(LaneBytes channels, hn::Vec<LaneCode> c) {
-    AddTo(codes, hn::Set(Lane8(), uint8_t{1}), c);
+    AddQuadDot<Bytes::kWide>(LaneSum(), hn::Set(Lane8(), uint8_t{1}), c, codes);
     const uint8_t* table = query.q + first_row * query.q_bytes;
     const size_t half = query.q_bytes / 2;
     row0.AddQuad(table, half, channels, c);

@@ -168,8 +168,8 @@ HWY_INLINE FloatVec LanesScore(const std::byte* tile, const LaneLayout& layout,
     const auto c = hn::BitCast(dc, codes);
     V q_low, q_high;
     LookUp(d, low, high, first, end, channels, q_low, q_high);
-    kept_low = ToSums(di, QuadDotLanes<Bytes::kSmall>(di, q_low, c, FromSums(di, kept_low)));
-    kept_high = ToSums(di, QuadDotLanes<Bytes::kWide>(di, q_high, c, FromSums(di, kept_high)));
+    AddQuadDot<Bytes::kSmall>(di, q_low, c, kept_low);
+    AddQuadDot<Bytes::kWide>(di, q_high, c, kept_high);
   };
   const auto bytes_at = [&](const std::byte* p)
                             HWY_ATTR { return hn::LoadU(d, reinterpret_cast<const uint8_t*>(p)); };

@@ -90,6 +90,12 @@ HWY_INLINE V QuadDotBroadcast(DI di, const uint8_t* w, const int8_t* x, V sum) {
   return QuadDotLanes<kBytes>(di, hn::BitCast(du8, hn::Set(di, four)), hn::LoadU(di8, x), sum);
 }
 
+// sums += those of QuadDotLanes().
+template <Bytes kBytes, class DI, class VU, class VI>
+HWY_INLINE void AddQuadDot(DI di, VU w, VI x, IntSums<DI>& sums) {
+  sums = ToSums(di, QuadDotLanes<kBytes>(di, w, x, FromSums(di, sums)));
+}
+
 #endif  // HWY_TARGET == HWY_SCALAR
 
 template <Bytes kBytes, class DI>
