@@ -62,8 +62,19 @@ HWY_INLINE LaneBytes LookUp(const uint8_t* table, LaneBytes i) {
   }
 }
 
+// A multiple of 64 from which on 128 channels hold all of these of up to 256, or kNoWindow. Kept
+// channels are in order, so most quads lie close together.
+constexpr size_t kNoWindow = 1;
+HWY_INLINE size_t WindowOf(LaneBytes channels) {
+  const Lane8 d;
+  const auto upper = hn::MaskFromVec(channels);  // 128 and more
+  if (hn::AllFalse(d, upper)) return 0;
+  if (hn::AllTrue(d, upper)) return 128;
+  const auto middle = hn::MaskFromVec(hn::Add(channels, hn::Set(d, uint8_t{64})));  // 64 to 191
+  return hn::AllTrue(d, middle) ? 64 : kNoWindow;
+}
+
 // One query row's sums of a tile.
-template <size_t kTables>
 struct LaneRow {
   LaneSums kept_low, kept_high, plane_low, plane_high;
 
@@ -72,7 +83,8 @@ struct LaneRow {
     kept_low = kept_high = plane_low = plane_high = ToSums(d, hn::Zero(d));
   }
 
-  // Four kept channels of each token. table: the row's in LaneQuery::q
+  // Four kept channels of each token, of 64 * kTables. table: the row's in LaneQuery::q
+  template <size_t kTables>
   HWY_INLINE void AddQuad(const uint8_t* table, size_t half, LaneBytes channels,
                           hn::Vec<LaneCode> c) {
     AddQuadDot<Bytes::kWide>(LaneSum(), LookUp<kTables>(table, channels), c, kept_low);
@@ -107,11 +119,11 @@ HWY_INLINE LaneBytes LaneRestAt(const std::byte* p, size_t rest) {
 
 // What a tile's scores are made of, for up to three query rows. Rows have names and are no array:
 // g++ would keep that in memory.
-template <size_t kRows, size_t kTables>
+template <size_t kRows>
 struct LaneTile {
   const LaneQuery& query;
   size_t first_row;
-  LaneRow<kTables> row0, row1, row2;
+  LaneRow row0, row1, row2;
   LaneSums codes;  // Σ c
 
   HWY_INLINE LaneTile(const LaneQuery& query_in, size_t first_row_in)
@@ -120,13 +132,31 @@ struct LaneTile {
     codes = ToSums(d, hn::Zero(d));
   }
 
-  HWY_INLINE void AddQuad(LaneBytes channels, hn::Vec<LaneCode> c) {
-    AddQuadDot<Bytes::kWide>(LaneSum(), hn::Set(Lane8(), uint8_t{1}), c, codes);
-    const uint8_t* table = query.q + first_row * query.q_bytes;
+  // Channels of a window of 64 * kTables that begins at channel `from`, numbered from there.
+  template <size_t kTables>
+  HWY_INLINE void AddWindow(size_t from, LaneBytes channels, hn::Vec<LaneCode> c) {
+    const uint8_t* table = query.q + first_row * query.q_bytes + from;
     const size_t half = query.q_bytes / 2;
-    row0.AddQuad(table, half, channels, c);
-    if constexpr (kRows > 1) row1.AddQuad(table + query.q_bytes, half, channels, c);
-    if constexpr (kRows > 2) row2.AddQuad(table + 2 * query.q_bytes, half, channels, c);
+    row0.template AddQuad<kTables>(table, half, channels, c);
+    if constexpr (kRows > 1) {
+      row1.template AddQuad<kTables>(table + query.q_bytes, half, channels, c);
+    }
+    if constexpr (kRows > 2) {
+      row2.template AddQuad<kTables>(table + 2 * query.q_bytes, half, channels, c);
+    }
+  }
+  template <size_t kTables>
+  HWY_INLINE void AddQuad(LaneBytes channels, hn::Vec<LaneCode> c) {
+    const Lane8 d;
+    AddQuadDot<Bytes::kWide>(LaneSum(), hn::Set(d, uint8_t{1}), c, codes);
+    if constexpr (kTables == 4) {
+      const size_t from = WindowOf(channels);
+      if (from != kNoWindow) {
+        const auto first = hn::Set(d, static_cast<uint8_t>(from));
+        return AddWindow<2>(from, hn::Sub(channels, first), c);
+      }
+    }
+    AddWindow<kTables>(0, channels, c);
   }
   HWY_INLINE void AddSigns(size_t at, LaneBytes i) {
     const uint8_t* table = query.sums + first_row * query.sums_bytes + at;
@@ -142,7 +172,7 @@ struct LaneTile {
     const auto scale = LaneHalves(df, tile + LaneLayout::kScales);
     const auto scalar = LaneHalves(df, tile + LaneLayout::kScalars);
     const auto biased = hn::ShiftLeft<7>(FromSums(d, codes));  // of high bytes + 128
-    const auto store = [&](const LaneRow<kTables>& row, size_t r) SPARK_INLINE_LAMBDA {
+    const auto store = [&](const LaneRow& row, size_t r) SPARK_INLINE_LAMBDA {
       const auto kept_high = hn::Sub(FromSums(d, row.kept_high), biased);
       const auto score =
           LaneScore(df, query, first_row + r, scale, scalar, FromSums(d, row.kept_low), kept_high,
@@ -167,14 +197,14 @@ HWY_INLINE void LaneTileScores(const std::byte* tile, const LaneLayout& layout,
   const Lane8 d;
   const LaneCode dc;
   const hn::Repartition<uint16_t, Lane8> d16;
-  LaneTile<kRows, kTables> sums(query, first_row);
+  LaneTile<kRows> sums(query, first_row);
   const std::byte* quad = tile + layout.first_quad();
   for (size_t i = 0; i < layout.quads; ++i, quad += LaneLayout::kQuadBytes) {
-    sums.AddQuad(LaneBytesAt(quad), hn::BitCast(dc, LaneBytesAt(quad + 64)));
+    sums.template AddQuad<kTables>(LaneBytesAt(quad), hn::BitCast(dc, LaneBytesAt(quad + 64)));
   }
   if (layout.rest > 0) {
     const auto codes = LaneRestAt(quad + LaneLayout::kTokens * layout.rest, layout.rest);
-    sums.AddQuad(LaneRestAt(quad, layout.rest), hn::BitCast(dc, codes));
+    sums.template AddQuad<kTables>(LaneRestAt(quad, layout.rest), hn::BitCast(dc, codes));
   }
   const auto places = hn::BitCast(d, hn::Set(hn::Repartition<uint32_t, Lane8>(), 0x30201000u));
   const auto nibble = hn::Set(d, uint8_t{15});
