@@ -162,8 +162,30 @@ void NotePositions(const std::vector<uint32_t>& kept, size_t tail_begins,
   }
 }
 
-// Packs the tail's tokens `kept`, except the newest ones that stay in the tail.
-void PackTail(const LayerPass& p, size_t head, std::vector<uint32_t> kept) {
+// Keys of all heads as the backend packs them where it has them; empty if it does not. Tokens of a
+// context only, and all of them: a token stage leaves gaps.
+std::vector<SparseStore> PackOnDevice(const LayerPass& p,
+                                      const std::vector<std::vector<uint32_t>>& kept) {
+  const ChannelStage* stage = p.channel_stage();
+  const size_t n = p.layer.tail_size();
+  const bool whole = std::ranges::all_of(kept, [&](const auto& all) { return all.size() == n; });
+  if (p.pass.backend == nullptr || stage == nullptr || p.pass.generated || !whole) return {};
+  HeadTokens shape = p.Begin(0, stage->window());
+  shape.view.n_tokens = n;
+  std::optional<KeyPruning> pruning = stage->OnDevice(shape.view);
+  if (!pruning) return {};
+  std::vector<float> queries;
+  for (size_t h = 0; h < kept.size(); ++h) {
+    const std::vector<float> of_head = p.Begin(h, stage->window()).queries;
+    queries.insert(queries.end(), of_head.begin(), of_head.end());
+  }
+  pruning->queries = queries.data();
+  return p.pass.backend->PackKeys(p.layer, *pruning);
+}
+
+// Packs the tail's tokens `kept`, except the newest ones that stay in the tail. `packed`: the keys
+// of those that are pruned, or null.
+void PackTail(const LayerPass& p, size_t head, std::vector<uint32_t> kept, SparseStore* packed) {
   HeadCache& cache = p.layer.heads()[head];
   const ChannelStage* stage = p.channel_stage();
   const size_t stay =
@@ -174,6 +196,7 @@ void PackTail(const LayerPass& p, size_t head, std::vector<uint32_t> kept) {
   HeadTokens tokens = p.Begin(head, stage == nullptr ? 0 : stage->window());
   ReadTokens(cache.tail.keys, cache.tail.values, kept, tokens);
   Finish(tokens);
+  tokens.view.packed_keys = packed;
   if (p.pass.generated) tokens.view.begins = tokens.view.ends = false;
   const std::vector<uint32_t> rest = Numbers(end, cache.tail.size());
   cache.tail = {cache.tail.keys.Select(rest), cache.tail.values.Select(rest)};
@@ -211,8 +234,9 @@ void CompressLayer(const CompressionPlan& plan, const CompressionPass& pass,
     here.begins = false;
   }
   const std::vector<std::vector<uint32_t>> kept = RunTokenStage(p);
+  std::vector<SparseStore> packed = PackOnDevice(p, kept);
   ForHeads(layer.heads().size(), pass.threads, [&](size_t h) {
-    PackTail(p, h, kept[h]);
+    PackTail(p, h, kept[h], packed.empty() ? nullptr : &packed[h]);
     if (pass.generated) MergeGenerated(layer.heads()[h]);
   });
   if (pass.generated) return;
