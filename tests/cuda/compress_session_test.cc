@@ -8,7 +8,8 @@
 #include <vector>
 
 #include "generate/context_file.h"
-#include "io/safetensors.h"
+#include "kv/channel_mask.h"
+#include "model/config.h"
 #include "spark/memory_plan.h"
 #include "spark/session.h"
 #include "tests/cuda/device_test.h"
@@ -16,9 +17,15 @@
 #include "tests/support/temp_dir.h"
 #include "tests/support/tiny_llama.h"
 #ifdef SPARK_SIMT
-#include "backend/cuda/compress.cu.h"
 #include "simt/device_heap.h"
 #include "simt/simt.h"
+
+namespace spark::cuda {
+struct CompressArguments;
+template <int kWords>
+__global__ void PackTokens(CompressArguments a);  // backend/cuda/compress.cu.h
+extern template void PackTokens<2>(CompressArguments a);
+}  // namespace spark::cuda
 #endif
 
 namespace spark {
@@ -249,8 +256,9 @@ TEST_CASE("Of sessions that share a prefill, the one that computes packs on the 
 TEST_CASE("A session's memory on the device stays within the plan", "[compress][plan]") {
   MakeDevice();
   const test::TempDir dir;
-  const auto bytes =
-      test::MakeTinyLlama({.layers = 6, .kv_heads = 4, .head_dim = 16, .context = 256}).ToBytes();
+  const auto bytes = test::MakeTinyLlama(
+                         {.hidden = 64, .layers = 6, .kv_heads = 4, .head_dim = 16, .context = 256})
+                         .ToBytes();
   const Model model = Model::Load(dir.Write("tiny.gguf", bytes));
   const std::vector<TokenId> ids = SomeTokens(200, model);
   for (const std::string plan : {"none", "spark:0.5", "spark:0.8", "snapkv:0.5+spark:0.8"}) {
@@ -269,8 +277,8 @@ TEST_CASE("A session's memory on the device stays within the plan", "[compress][
         session.NextLogits();
         const MemoryPlan planned = PlanMemory(model, options);
         CHECK(simt::Heap::Device().most_bytes() - before <= planned.gpu_total());
-        // The plan is worth nothing if it would allow for another dense layer or two.
-        CHECK(simt::Heap::Device().most_bytes() - before + 2 * planned.dense_layer >
+        // The plan is worth nothing if it would allow for three dense layers more.
+        CHECK(simt::Heap::Device().most_bytes() - before + 3 * planned.dense_layer >
               (chunk == 0 ? planned.gpu_total() : 0));
       }
     }
