@@ -38,6 +38,9 @@ struct LayerPass {
   const WindowQueries& queries;
   size_t n_heads;
   LayerCache& layer;
+  // In a window, the queries of older tokens than it holds say nothing of them. Noted before any
+  // head's tail is packed: then the layer's own count is gone.
+  size_t most_queries = SIZE_MAX;
 
   size_t group() const { return n_heads / layer.heads().size(); }
   bool windowed() const { return layer.window() > 0; }
@@ -47,8 +50,7 @@ struct LayerPass {
   // A head without tokens yet, looked at by the last `window` queries.
   HeadTokens Begin(size_t head, size_t window) const {
     HeadTokens tokens;
-    // In a window, the queries of older tokens than it holds say nothing of them.
-    const size_t n = std::min({window, queries.n, windowed() ? layer.tail_size() : SIZE_MAX});
+    const size_t n = std::min({window, queries.n, most_queries});
     tokens.queries = GroupQueries(queries, n, n_heads, head, group(), layer.head_dim());
     tokens.view = {.head_dim = layer.head_dim(),
                    .window = n,
@@ -221,7 +223,7 @@ void PackTail(const LayerPass& p, size_t head, std::vector<uint32_t> kept, Spars
 void CompressLayer(const CompressionPlan& plan, const CompressionPass& pass,
                    const WindowQueries& queries, size_t n_heads, LayerCache& layer) {
   CompressionPass here = pass;
-  const LayerPass p{plan, here, queries, n_heads, layer};
+  LayerPass p{plan, here, queries, n_heads, layer};
   if (p.windowed() && !plan.compresses_windows()) {
     if (!pass.generated) layer.OpenTail();  // in the types that it is stored in
     return;
@@ -233,6 +235,7 @@ void CompressLayer(const CompressionPlan& plan, const CompressionPass& pass,
     layer.CutToWindow();
     here.begins = false;
   }
+  if (p.windowed()) p.most_queries = layer.tail_size();
   const std::vector<std::vector<uint32_t>> kept = RunTokenStage(p);
   std::vector<SparseStore> packed = PackOnDevice(p, kept);
   ForHeads(layer.heads().size(), pass.threads, [&](size_t h) {
