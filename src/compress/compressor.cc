@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <numeric>
+#include <optional>
+#include <utility>
 
 #include "compress/for_heads.h"
 #include "compress/stage.h"
@@ -28,6 +30,7 @@ std::vector<float> GroupQueries(const WindowQueries& queries, size_t n, size_t n
 // Tokens of a head as floats, with the queries that look at them; owns what `view` points at.
 struct HeadTokens {
   std::vector<float> keys, values, queries;
+  std::optional<Tail> rows{};  // instead of copies of its keys and values
   HeadContext view;
 };
 
@@ -75,6 +78,15 @@ void ReadTokens(const Keys& keys, const Values& values, std::span<const uint32_t
     keys.ReadRow(numbers[i], out.keys.data() + before + i * dim);
     values.ReadRow(numbers[i], out.values.data() + before + i * dim);
   }
+}
+
+// All of a tail of floats, as a context has it in prefill, is taken as it lies.
+void TakeTail(Tail tail, HeadTokens& out) {
+  out.rows = std::move(tail);
+  out.view.keys = reinterpret_cast<const float*>(out.rows->keys.data());
+  out.view.values = reinterpret_cast<const float*>(out.rows->values.data());
+  out.view.queries = out.queries.data();
+  out.view.n_tokens = out.rows->size();
 }
 
 void Finish(HeadTokens& tokens) {
@@ -196,12 +208,18 @@ void PackTail(const LayerPass& p, size_t head, std::vector<uint32_t> kept, Spars
   kept.erase(std::lower_bound(kept.begin(), kept.end(), static_cast<uint32_t>(end)), kept.end());
 
   HeadTokens tokens = p.Begin(head, stage == nullptr ? 0 : stage->window());
-  ReadTokens(cache.tail.keys, cache.tail.values, kept, tokens);
-  Finish(tokens);
+  const std::vector<uint32_t> rest = Numbers(end, cache.tail.size());
+  Tail tail{cache.tail.keys.Select(rest), cache.tail.values.Select(rest)};
+  std::swap(tail, cache.tail);
+  const bool floats = tail.keys.type() == DType::kF32 && tail.values.type() == DType::kF32;
+  if (floats && kept.size() == tail.size()) {
+    TakeTail(std::move(tail), tokens);
+  } else {
+    ReadTokens(tail.keys, tail.values, kept, tokens);
+    Finish(tokens);
+  }
   tokens.view.packed_keys = packed;
   if (p.pass.generated) tokens.view.begins = tokens.view.ends = false;
-  const std::vector<uint32_t> rest = Numbers(end, cache.tail.size());
-  cache.tail = {cache.tail.keys.Select(rest), cache.tail.values.Select(rest)};
   if (tokens.view.n_tokens == 0) return;
   std::vector<Segment> segments;
   if (stage == nullptr) {

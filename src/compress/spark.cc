@@ -2,8 +2,10 @@
 
 #include <Eigen/Core>
 #include <algorithm>
+#include <array>
 #include <cmath>
 
+#include "base/parts.h"
 #include "base/ranking.h"
 #include "compress/keep_largest.h"
 #include "compress/value_pruning.h"
@@ -13,6 +15,8 @@ namespace {
 
 using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 using Index = Eigen::Index;
+
+constexpr size_t kPartTokens = 256;  // of ForParts()
 
 // 1/sqrt(w[j]): what a scalar counts for in channel j. The authors divide by zero here; a channel
 // that no query uses recovers as 0 instead.
@@ -148,21 +152,24 @@ KeyStore SparkStage::PackKeys(const HeadContext& head, size_t first, size_t coun
   const bool same_number = budget.rule == BudgetRule::kRatio && dim <= kMostNumbers &&
                            options_.recovery != Recovery::kSampled;
   const size_t n_kept = KeptChannels(budget.ratio, dim);  // of rule kRatio
-  std::vector<float> row(dim);
-  for (size_t t = 0; t < count; ++t) {
-    uint8_t* mask = masks.data() + t * MaskBytes(dim);
-    if (same_number) {
-      const float* key = keys + t * dim;
-      for (size_t j = 0; j < dim; ++j) row[j] = key[j] * key[j] * weights[j];
-      const float pruned = KeepLargestOf(row.data(), dim, n_kept, mask);
-      scalars[t] = std::sqrt(pruned / static_cast<float>(dim - n_kept));
-      continue;
-    }
+  if (same_number) {
+    ForParts(count, kPartTokens, [&](size_t begin, size_t end) {
+      std::array<float, kMostNumbers> row;
+      for (size_t t = begin; t < end; ++t) {
+        const float* key = keys + t * dim;
+        for (size_t j = 0; j < dim; ++j) row[j] = key[j] * key[j] * weights[j];
+        const float rest =
+            KeepLargestOf(row.data(), dim, n_kept, masks.data() + t * MaskBytes(dim));
+        scalars[t] = std::sqrt(rest / static_cast<float>(dim - n_kept));
+      }
+    });
+  }
+  for (size_t t = 0; t < count && !same_number; ++t) {
     RankChannels(keys + t * dim, weights, ranked);
     if (options_.recovery == Recovery::kSampled) {
       for (const uint64_t key : ranked) contributions.push_back(RankedValue(key));
     }
-    scalars[t] = SelectChannels(ranked, budget, mask);
+    scalars[t] = SelectChannels(ranked, budget, masks.data() + t * MaskBytes(dim));
   }
   const SampledInput samples{.options = options_.samples,
                              .layer = head.layer,

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstring>
 
+#include "base/parts.h"
 #include "kv/packed_row.h"
 #include "kv/store_parts.h"
 
@@ -34,9 +35,12 @@ DenseStore DenseStore::FromRows(DType type, size_t dim, size_t n, std::span<cons
 void DenseStore::Append(const float* rows, size_t n, size_t stride) {
   const size_t room = bytes_.size() / row_bytes_;
   if (size_ + n > room) Reserve(std::max(size_ + n, room + std::max(kGrowTokens, room / 4)));
-  for (size_t i = 0; i < n; ++i) {
-    PackRow(type_, rows + i * stride, dim_, bytes_.data() + (size_ + i) * row_bytes_);
-  }
+  constexpr size_t kPartRows = 512;
+  ForParts(n, kPartRows, [&](size_t first, size_t last) {
+    for (size_t i = first; i < last; ++i) {
+      PackRow(type_, rows + i * stride, dim_, bytes_.data() + (size_ + i) * row_bytes_);
+    }
+  });
   size_ += n;
 }
 

@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "base/half.h"
+#include "base/parts.h"
 #include "kv/merge.h"
+#include "kv/sign_plane.h"
 #include "spark/error.h"
 
 namespace spark {
@@ -24,6 +26,8 @@ template <class T>
 void Store(T x, std::byte* p) {
   std::memcpy(p, &x, sizeof(x));
 }
+
+constexpr size_t kPartTokens = 256;  // of ForParts(), whole tiles
 
 constexpr size_t LaneOf(size_t t) { return t % LaneLayout::kTokens; }
 
@@ -42,8 +46,10 @@ LaneStore LaneStore::Pack(const SparseInput& input, size_t n_kept) {
   LaneStore store(input.head_dim, n_kept, input.n_tokens);
   store.PackScalars(input);
   if (!input.centre.empty()) store.centre_.Assign(std::as_bytes(input.centre));
-  std::vector<float> kept(n_kept);
-  for (size_t t = 0; t < input.n_tokens; ++t) store.PackToken(input, t, kept);
+  ForParts(input.n_tokens, kPartTokens, [&](size_t first, size_t last) {
+    std::array<float, LaneLayout::kMaxHeadDim> kept;
+    for (size_t t = first; t < last; ++t) store.PackToken(input, t, kept);
+  });
   return store;
 }
 
@@ -62,12 +68,11 @@ void LaneStore::PackToken(const SparseInput& input, size_t t, std::span<float> k
   const uint8_t* mask = input.masks + t * MaskBytes(head_dim_);
   std::byte* tile = MutableTile(t);
   const size_t lane = LaneOf(t);
+  std::array<uint8_t, MaskBytes(LaneLayout::kMaxHeadDim)> signs{};
+  PackSigns(x, head_dim_, signs.data());
   for (size_t w = 0; w < layout_.words; ++w) {
-    uint32_t bits = 0;
-    for (size_t b = 0; b < std::min<size_t>(32, head_dim_ - 32 * w); ++b) {
-      bits |= static_cast<uint32_t>(x[32 * w + b] > 0) << b;
-    }
-    Store(bits, tile + LaneLayout::kSigns + (w * LaneLayout::kTokens + lane) * 4);
+    std::memcpy(tile + LaneLayout::kSigns + (w * LaneLayout::kTokens + lane) * 4,
+                signs.data() + 4 * w, 4);
   }
   size_t i = 0;
   for (size_t b = 0; b < MaskBytes(head_dim_); ++b) {

@@ -7,6 +7,8 @@
 
 #include "base/convert.h"
 #include "base/half.h"
+#include "base/parts.h"
+#include "kv/sign_plane.h"
 #include "spark/error.h"
 
 namespace spark {
@@ -29,8 +31,13 @@ SparseStore SparseStore::Pack(const SparseInput& input, DType value_type, Recove
     store.samples_ = SampledFill(*input.samples, input.masks, input.n_tokens, input.head_dim);
   }
   if (!input.centre.empty()) store.centre_.Assign(std::as_bytes(input.centre));
-  std::vector<float> row(input.head_dim);
-  for (size_t t = 0; t < input.n_tokens; ++t) store.PackToken(input, t, row);
+  constexpr size_t kPartTokens = 256;
+  const size_t part = store.uniform() ? kPartTokens : input.n_tokens;  // others are found in order
+  std::vector<float> rows((input.n_tokens / part + 1) * input.head_dim);
+  ForParts(input.n_tokens, part, [&](size_t first, size_t last) {
+    const std::span<float> row(rows.data() + first / part * input.head_dim, input.head_dim);
+    for (size_t t = first; t < last; ++t) store.PackToken(input, t, row);
+  });
   return store;
 }
 
@@ -77,14 +84,7 @@ void SparseStore::PackToken(const SparseInput& input, size_t t, std::span<float>
   }
   PackRow(value_type_, row.data(), rank, values_.data() + (Row(t) - values()));
   if (!signed_fill()) return;
-  auto* signs = reinterpret_cast<uint8_t*>(signs_.data()) + t * MaskBytes(head_dim_);
-  for (size_t j = 0; j < head_dim_; j += 8) {
-    unsigned bits = 0;
-    for (size_t i = 0; i < std::min<size_t>(8, head_dim_ - j); ++i) {
-      bits |= static_cast<unsigned>(x[j + i] > 0) << i;
-    }
-    signs[j / 8] = static_cast<uint8_t>(bits);
-  }
+  PackSigns(x, head_dim_, reinterpret_cast<uint8_t*>(signs_.data()) + t * MaskBytes(head_dim_));
 }
 
 float ScalarUnit(std::span<const float> scalars) {

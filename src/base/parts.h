@@ -1,0 +1,25 @@
+// Loops over many small pieces of work that idle threads of a parallel region help with.
+#ifndef SPARK_BASE_PARTS_H_
+#define SPARK_BASE_PARTS_H_
+
+#include <algorithm>
+#include <cstddef>
+
+namespace spark {
+
+// Calls body(first, last) for parts of [0, n), `part` long but for the last, in any order. In a
+// parallel region, threads that wait at its end take some of them: three heads keep two threads
+// busy. The body must not throw.
+template <class Body>
+void ForParts(size_t n, size_t part, const Body& body) {
+  if (n <= part) {
+    if (n > 0) body(size_t{0}, n);
+    return;
+  }
+#pragma omp taskloop grainsize(1)
+  for (size_t first = 0; first < n; first += part) body(first, std::min(n, first + part));
+}
+
+}  // namespace spark
+
+#endif  // SPARK_BASE_PARTS_H_
