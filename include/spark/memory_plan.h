@@ -25,10 +25,11 @@ struct MemoryPlan {
 
   // With the backend "cuda", in the memory of its GPU, as well as on the host: 0 otherwise.
   uint64_t gpu_weights = 0;
-  uint64_t gpu_kv = 0;       // compressed, one dense layer and the tail with it
+  uint64_t gpu_kv = 0;     // compressed, and the tail, if only of the tokens it first has room for
+  uint64_t gpu_layer = 0;  // the one layer in f32, and what compressing it there takes besides
   uint64_t gpu_scratch = 0;  // activations, a tile of weights in f16; estimated
 
-  uint64_t gpu_total() const { return gpu_weights + gpu_kv + gpu_scratch; }
+  uint64_t gpu_total() const { return gpu_weights + gpu_kv + gpu_layer + gpu_scratch; }
   uint64_t total() const {
     return weights + kv.total() + dense_layer + queries + dense_tail + scratch;
   }

@@ -19,6 +19,7 @@
 #include <string_view>
 #include <vector>
 
+#include "backend/key_pruning.h"
 #include "backend/weight.h"
 #include "kv/kv_cache.h"
 
@@ -115,6 +116,15 @@ class Backend {
   // q, out: [n, n_heads, head_dim]
   virtual void Attend(const float* q, size_t n, size_t n_heads, const LayerCache& layer,
                       const ScoreScale& scale, float* out) = 0;
+
+  // For a backend with memory of its own, which may hold a layer's keys, or copies of them.
+  //
+  // Packs keys of the layer's tails, one store a KV head. Empty: this backend leaves it to its
+  // caller, as one that computes in the host's memory always does.
+  virtual std::vector<SparseStore> PackKeys(const LayerCache&, const KeyPruning&) { return {}; }
+
+  // The layer's tails have been emptied or rebuilt: the memory that copies of them took may go.
+  virtual void ReleaseTails(const LayerCache&) {}
 };
 
 struct CpuOptions {

@@ -41,6 +41,9 @@ struct LayerPass {
   const WindowQueries& queries;
   size_t n_heads;
   LayerCache& layer;
+  // In a window, the queries of older tokens than it holds say nothing of them. Noted before any
+  // head's tail is packed: then the layer's own count is gone.
+  size_t most_queries = SIZE_MAX;
 
   size_t group() const { return n_heads / layer.heads().size(); }
   bool windowed() const { return layer.window() > 0; }
@@ -50,8 +53,7 @@ struct LayerPass {
   // A head without tokens yet, looked at by the last `window` queries.
   HeadTokens Begin(size_t head, size_t window) const {
     HeadTokens tokens;
-    // In a window, the queries of older tokens than it holds say nothing of them.
-    const size_t n = std::min({window, queries.n, windowed() ? layer.tail_size() : SIZE_MAX});
+    const size_t n = std::min({window, queries.n, most_queries});
     tokens.queries = GroupQueries(queries, n, n_heads, head, group(), layer.head_dim());
     tokens.view = {.head_dim = layer.head_dim(),
                    .window = n,
@@ -174,8 +176,30 @@ void NotePositions(const std::vector<uint32_t>& kept, size_t tail_begins,
   }
 }
 
-// Packs the tail's tokens `kept`, except the newest ones that stay in the tail.
-void PackTail(const LayerPass& p, size_t head, std::vector<uint32_t> kept) {
+// Keys of all heads as the backend packs them where it has them; empty if it does not. Tokens of a
+// context only, and all of them: a token stage leaves gaps.
+std::vector<SparseStore> PackOnDevice(const LayerPass& p,
+                                      const std::vector<std::vector<uint32_t>>& kept) {
+  const ChannelStage* stage = p.channel_stage();
+  const size_t n = p.layer.tail_size();
+  const bool whole = std::ranges::all_of(kept, [&](const auto& all) { return all.size() == n; });
+  if (p.pass.backend == nullptr || stage == nullptr || p.pass.generated || !whole) return {};
+  HeadTokens shape = p.Begin(0, stage->window());
+  shape.view.n_tokens = n;
+  std::optional<KeyPruning> pruning = stage->OnDevice(shape.view);
+  if (!pruning) return {};
+  std::vector<float> queries;
+  for (size_t h = 0; h < kept.size(); ++h) {
+    const std::vector<float> of_head = p.Begin(h, stage->window()).queries;
+    queries.insert(queries.end(), of_head.begin(), of_head.end());
+  }
+  pruning->queries = queries.data();
+  return p.pass.backend->PackKeys(p.layer, *pruning);
+}
+
+// Packs the tail's tokens `kept`, except the newest ones that stay in the tail. `packed`: the keys
+// of those that are pruned, or null.
+void PackTail(const LayerPass& p, size_t head, std::vector<uint32_t> kept, SparseStore* packed) {
   HeadCache& cache = p.layer.heads()[head];
   const ChannelStage* stage = p.channel_stage();
   const size_t stay =
@@ -194,6 +218,7 @@ void PackTail(const LayerPass& p, size_t head, std::vector<uint32_t> kept) {
     ReadTokens(tail.keys, tail.values, kept, tokens);
     Finish(tokens);
   }
+  tokens.view.packed_keys = packed;
   if (p.pass.generated) tokens.view.begins = tokens.view.ends = false;
   if (tokens.view.n_tokens == 0) return;
   std::vector<Segment> segments;
@@ -216,7 +241,7 @@ void PackTail(const LayerPass& p, size_t head, std::vector<uint32_t> kept) {
 void CompressLayer(const CompressionPlan& plan, const CompressionPass& pass,
                    const WindowQueries& queries, size_t n_heads, LayerCache& layer) {
   CompressionPass here = pass;
-  const LayerPass p{plan, here, queries, n_heads, layer};
+  LayerPass p{plan, here, queries, n_heads, layer};
   if (p.windowed() && !plan.compresses_windows()) {
     if (!pass.generated) layer.OpenTail();  // in the types that it is stored in
     return;
@@ -228,9 +253,11 @@ void CompressLayer(const CompressionPlan& plan, const CompressionPass& pass,
     layer.CutToWindow();
     here.begins = false;
   }
+  if (p.windowed()) p.most_queries = layer.tail_size();
   const std::vector<std::vector<uint32_t>> kept = RunTokenStage(p);
+  std::vector<SparseStore> packed = PackOnDevice(p, kept);
   ForHeads(layer.heads().size(), pass.threads, [&](size_t h) {
-    PackTail(p, h, kept[h]);
+    PackTail(p, h, kept[h], packed.empty() ? nullptr : &packed[h]);
     if (pass.generated) MergeGenerated(layer.heads()[h]);
   });
   if (pass.generated) return;

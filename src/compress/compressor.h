@@ -2,6 +2,7 @@
 #ifndef SPARK_COMPRESS_COMPRESSOR_H_
 #define SPARK_COMPRESS_COMPRESSOR_H_
 
+#include "backend/backend.h"
 #include "kv/kv_cache.h"
 #include "model/transformer.h"
 #include "spark/compression.h"
@@ -16,9 +17,10 @@ struct CompressionPass {
   const RopeConfig* rope = nullptr;
   std::span<const float> rope_frequencies{};
   int threads = 1;
-  bool begins = true;      // the tail's first token is the context's first
-  bool ends = true;        // the tail's last token is the newest there will be in this prefill
-  bool generated = false;  // over tokens that came after the context: see CompressLayer()
+  bool begins = true;          // the tail's first token is the context's first
+  bool ends = true;            // the tail's last token is the newest there will be in this prefill
+  bool generated = false;      // over tokens that came after the context: see CompressLayer()
+  Backend* backend = nullptr;  // is asked for what it can do of the work, if there is one
 };
 
 // Moves tokens from the tails of every head into closed segments that `plan` chooses. `queries`

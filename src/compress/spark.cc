@@ -75,11 +75,34 @@ float SelectChannels(std::span<uint64_t> ranked, const ChannelBudget& budget, ui
   return std::sqrt(pruned / static_cast<float>(ranked.size() - n_kept));
 }
 
-std::vector<Segment> SparkStage::Compress(const HeadContext& head) const {
+SparkStage::Parts SparkStage::Divide(const HeadContext& head) const {
   const size_t n = head.n_tokens;
   const size_t sinks = head.begins ? std::min(options_.sinks, n) : 0;
   const size_t keep = head.ends ? std::min(options_.keep, n - sinks) : 0;
-  const size_t pruned = n - sinks - keep;
+  return {sinks, n - sinks - keep, keep};
+}
+
+std::optional<KeyPruning> SparkStage::OnDevice(const HeadContext& head) const {
+  const Parts parts = Divide(head);
+  const DType type = options_.key_type.value_or(head.types.keys);
+  const size_t n_kept = KeptChannels(options_.ratio, head.head_dim);
+  const bool plain = options_.rule == BudgetRule::kRatio && options_.recovery == Recovery::kMean &&
+                     !options_.centre && !LayInLanes(type, n_kept, head.head_dim);
+  if (!plain || !budget().Prunes(head.head_dim) || parts.pruned == 0 || head.window == 0) {
+    return std::nullopt;
+  }
+  return KeyPruning{.first = parts.sinks,
+                    .n_tokens = parts.pruned,
+                    .n_kept = n_kept,
+                    .rms = options_.weights == WeightNorm::kRms,
+                    .type = type,
+                    .window = head.window,
+                    .group = head.group};
+}
+
+std::vector<Segment> SparkStage::Compress(const HeadContext& head) const {
+  const size_t n = head.n_tokens;
+  const auto [sinks, pruned, keep] = Divide(head);
   const bool changes = budget().Prunes(head.head_dim) || options_.key_type.has_value() ||
                        KeptChannels(options_.value_ratio, head.head_dim) < head.head_dim;
 
@@ -105,6 +128,7 @@ bool SparkStage::LayInLanes(DType type, size_t n_kept, size_t head_dim) const {
 }
 
 KeyStore SparkStage::PackKeys(const HeadContext& head, size_t first, size_t count) const {
+  if (head.packed_keys != nullptr) return std::move(*head.packed_keys);
   const size_t dim = head.head_dim;
   const float* keys = head.keys + first * dim;
   Matrix centred;

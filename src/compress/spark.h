@@ -60,9 +60,16 @@ class SparkStage : public ChannelStage {
 
   size_t window() const override { return options_.window; }
   size_t keep() const override { return options_.keep; }
+  // With recovery `mean`, the same number of channels for every token, masks and no centre.
+  std::optional<KeyPruning> OnDevice(const HeadContext& head) const override;
   std::vector<Segment> Compress(const HeadContext& head) const override;
 
  private:
+  // Tokens of a head: sinks, then pruned ones, then those left whole at the end.
+  struct Parts {
+    size_t sinks, pruned, keep;
+  };
+  Parts Divide(const HeadContext& head) const;
   ChannelBudget budget() const { return {options_.rule, options_.ratio, options_.mass}; }
   bool LayInLanes(DType type, size_t n_kept, size_t head_dim) const;
   KeyStore PackKeys(const HeadContext& head, size_t first, size_t count) const;

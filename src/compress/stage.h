@@ -7,9 +7,11 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
+#include "backend/key_pruning.h"
 #include "kv/kv_cache.h"
 #include "model/rope.h"
 
@@ -33,6 +35,9 @@ struct HeadContext {
   bool begins = true;  // token 0 here is the context's first
   bool ends = true;    // the last one here is the newest
   CacheTypes types{};  // of what is stored
+
+  // What a backend has made of ChannelStage::OnDevice(), for Compress() to take; mostly null.
+  SparseStore* packed_keys = nullptr;
 };
 
 class ChannelStage {
@@ -44,6 +49,10 @@ class ChannelStage {
 
   // How many of the newest tokens a pass over generated tokens leaves in the dense tail.
   virtual size_t keep() const { return 0; }
+
+  // The part of Compress() that backends can do (Backend::PackKeys()), queries left out, if keys of
+  // a head of this many tokens and channels are pruned so. Compress() does it otherwise.
+  virtual std::optional<KeyPruning> OnDevice(const HeadContext&) const { return std::nullopt; }
 
   // Packs all tokens of a head; the segments cover every token once, in order.
   // Const and without shared state: heads are compressed in parallel.

@@ -47,16 +47,45 @@ uint64_t TailRowBytes(CacheType type, size_t head_dim) {
   return PackedRowBytes(IsQuantized(stored) ? DType::kF16 : stored, head_dim);
 }
 
-// The caches that a pass needs on the device are those of the host. Of activations the host keeps a
-// part: keys and values on their way into the cache.
+// A tail of every layer, as TailTypes() of a session stores it: quantised types wait in f16.
+uint64_t TailBytes(const ModelConfig& config, const SessionOptions& options, size_t n_tokens) {
+  return n_tokens * config.n_layers * config.n_kv_heads *
+         (TailRowBytes(options.cache_type_k, config.head_dim) +
+          TailRowBytes(options.cache_type_v, config.head_dim));
+}
+
+// Of activations the host keeps a part: keys and values on their way into the cache. Beside those
+// that it counts in full there are, of a tile, rows in f16 with a scale each, and the rotations of
+// two kinds of layers; sums of a token's attention; the tile of weights that is in f16.
+uint64_t GpuScratch(const ModelConfig& config, const SessionOptions& options,
+                    const MemoryPlan& plan) {
+  constexpr uint64_t kLogitsRows = 64;          // of a context whose logits are asked for
+  constexpr uint64_t kHalfWeights = 64u << 20;  // a tile of a matrix in f16, at most
+  constexpr uint64_t kShares = 64;              // of a row of attention, at most
+  const uint64_t tile = std::max<uint64_t>(kLogitsRows, std::min(options.batch_size, plan.chunk));
+  const uint64_t widest = std::max({config.hidden_size, config.intermediate_size, config.q_size()});
+  const uint64_t largest = std::max<uint64_t>(widest, config.vocab_size) * config.hidden_size;
+  const uint64_t half = options.compute_f32 ? 0
+                                            : tile * (widest * 2 + sizeof(float)) +
+                                                  std::min(kHalfWeights, largest * 2);
+  const uint64_t rotations = 2 * tile * config.head_dim * sizeof(float);
+  const uint64_t shares = kShares * config.n_heads * (config.head_dim + 2) * sizeof(float);
+  const uint64_t logits = kLogitsRows * (config.vocab_size + config.hidden_size) * sizeof(float);
+  return plan.scratch + half + rotations + shares + logits + plan.chunk * sizeof(int32_t);
+}
+
+// The caches that a pass needs on the device are those of the host.
 void PlanGpu(const Model& model, const SessionOptions& options, MemoryPlan& plan) {
   if (options.backend != "cuda") return;
   const ModelConfig& config = model.config();
   plan.gpu_weights = plan.weights;
-  plan.gpu_kv = plan.kv.total() + plan.dense_layer + plan.dense_tail;
-  constexpr uint64_t kLogitsRows = 64;          // of a context whose logits are asked for
-  constexpr uint64_t kHalfWeights = 64u << 20;  // a tile of a matrix in f16
-  plan.gpu_scratch = plan.scratch + kLogitsRows * config.vocab_size * sizeof(float) + kHalfWeights;
+  const size_t grown =
+      plan.tail_tokens + std::max<size_t>(DenseStore::kGrowTokens, plan.tail_tokens / 4);
+  plan.gpu_kv = plan.kv.total() + TailBytes(config, options, grown);
+  const uint64_t scalars = plan.chunk * config.n_kv_heads * sizeof(float);
+  const uint64_t weights = config.kv_size() * sizeof(float);
+  plan.gpu_layer = plan.dense_layer + plan.queries + scalars + weights;
+  plan.gpu_scratch = GpuScratch(config, options, plan);
 }
 
 void AddLine(std::string& text, std::string_view name, uint64_t bytes, std::string_view note) {
@@ -83,9 +112,7 @@ MemoryPlan PlanMemory(const Model& model, const SessionOptions& options) {
   if (options.decode_interval > 0) {
     const ChannelStage* stage = options.plan.channel_stage();
     plan.tail_tokens = options.decode_interval + (stage == nullptr ? 0 : stage->keep());
-    plan.dense_tail = plan.tail_tokens * config.n_layers * config.n_kv_heads *
-                      (TailRowBytes(options.cache_type_k, config.head_dim) +
-                       TailRowBytes(options.cache_type_v, config.head_dim));
+    plan.dense_tail = TailBytes(config, options, plan.tail_tokens);
   }
   // The stream of a whole chunk goes through layer after layer; of the rest, one tile lives.
   const uint64_t tile = std::min(options.batch_size, plan.chunk);
@@ -102,6 +129,7 @@ std::string GpuText(const MemoryPlan& plan) {
   if (plan.gpu_total() == 0) return text;
   AddLine(text, "GPU: weights", plan.gpu_weights, "");
   AddLine(text, "GPU: KV cache", plan.gpu_kv, fmt::format("{} tokens", plan.n_tokens));
+  AddLine(text, "GPU: one layer in prefill", plan.gpu_layer, "in f32, while it is compressed");
   AddLine(text, "GPU: activations", plan.gpu_scratch, "estimated");
   AddLine(text, "GPU: total", plan.gpu_total(), "");
   return text;

@@ -18,6 +18,7 @@ CompressionPass AtLayer(CompressionPass pass, const PassPlan& plan, size_t layer
   pass.rope = &plan.transformer.rope(layer);
   pass.rope_frequencies = plan.transformer.rope_frequencies(layer);
   pass.threads = plan.threads;
+  pass.backend = &plan.backend;
   return pass;
 }
 
@@ -80,6 +81,7 @@ void ContextObserver::LayerDone(size_t layer, LayerCache& cache, const WindowQue
     const Clock::time_point start = Clock::now();
     CompressLayer(target.plan.plan, AtLayer(pass_, target.plan, layer), queries,
                   target.plan.config.n_heads, own);
+    target.plan.backend.ReleaseTails(own);
     target.compress_seconds += SecondsSince(start);
   }
   // Only now: one dense layer at a time.

@@ -62,6 +62,7 @@ struct PassPlan {
   const CompressionPlan& plan;
   const ModelConfig& config;
   const Transformer& transformer;
+  Backend& backend;
   int threads;
 };
 

@@ -44,7 +44,9 @@ struct Session::Impl {
     if (options.context_size == 0) options.context_size = model.config().context_length;
   }
 
-  PassPlan pass_plan() const { return {options.plan, model.config(), transformer, threads}; }
+  PassPlan pass_plan() const {
+    return {options.plan, model.config(), transformer, *backend, threads};
+  }
 
   // Tokens that a tail may hold before a pass compresses it.
   size_t TailLimit() const {

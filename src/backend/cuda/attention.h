@@ -22,7 +22,7 @@ class Attention {
               const ScoreScale& scale, float* out);
   void Scores(const float* q, size_t group, size_t head_dim, const KeyStore& keys, float* scores);
 
-  size_t mirrored_segments() const { return mirror_.segments(); }
+  KvMirror& mirror() { return mirror_; }
 
  private:
   Stream stream_;

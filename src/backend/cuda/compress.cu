@@ -2,6 +2,7 @@
 #include "backend/cuda/compress.h"
 #include "kv/channel_mask.h"
 #include "kv/packed_row.h"
+#include "kv/store_parts.h"
 #include "spark/error.h"
 
 namespace spark::cuda {
@@ -9,17 +10,27 @@ namespace {
 
 size_t Aligned(size_t bytes) { return (bytes + 255) / 256 * 256; }
 
+bool HasChannels(const CompressInput& input) {
+  return input.head_dim > 0 && input.head_dim <= kMostChannels;
+}
+bool Prunes(const CompressInput& input) {
+  return input.n_kept > 0 && input.n_kept < input.head_dim;
+}
+bool HasType(const CompressInput& input) {
+  return input.type == DType::kF32 || input.type == DType::kF16 || input.type == DType::kBF16 ||
+         input.type == DType::kQ8_0;
+}
+
 void Check(const CompressInput& input) {
-  if (input.head_dim == 0 || input.head_dim > kMostChannels) {
+  if (!HasChannels(input)) {
     throw Error("keys of more channels than the GPU compresses",
                 {.found = std::to_string(input.head_dim),
                  .allowed = "1 to " + std::to_string(kMostChannels)});
   }
-  if (input.n_kept == 0 || input.n_kept >= input.head_dim) {
+  if (!Prunes(input)) {
     throw Error("channels that a token keeps", {.found = std::to_string(input.n_kept)});
   }
-  if (input.type != DType::kF32 && input.type != DType::kF16 && input.type != DType::kBF16 &&
-      input.type != DType::kQ8_0) {
+  if (!HasType(input)) {
     throw Error("the GPU does not compress keys to this type",
                 {.found = std::string(Name(input.type)), .allowed = "f32, f16, bf16, q8_0"});
   }
@@ -40,6 +51,7 @@ PackedKeys::Layout::Layout(const CompressInput& input) {
 
 PackedKeys::PackedKeys(const CompressInput& input, Stream stream)
     : n_tokens_(input.n_tokens),
+      n_heads_(input.n_heads),
       head_dim_(input.head_dim),
       n_kept_(input.n_kept),
       type_(input.type),
@@ -98,6 +110,50 @@ StoreView PackedKeys::View(size_t head) const {
   view.scalars_f32 = type_ == DType::kF32;
   view.fill = reinterpret_cast<const float*>(base + layout_.fill);
   return view;
+}
+
+std::vector<SparseStore> PackedKeys::ToHost(Staging& staging) const {
+  std::vector<std::byte> copy(memory_.bytes());
+  staging.Download(memory_.As<void>(), copy.size(), copy.data());
+  const size_t plane = n_tokens_ * MaskBytes(head_dim_);
+  std::vector<SparseStore> stores;
+  for (size_t head = 0; head < n_heads_; ++head) {
+    const auto array = [&](size_t at, size_t bytes) {
+      return std::span<const std::byte>(copy).subspan(head * layout_.bytes + at, bytes);
+    };
+    const SparseArrays arrays{
+        .values = array(layout_.values, n_tokens_ * PackedRowBytes(type_, n_kept_)),
+        .masks = array(layout_.masks, plane),
+        .signs = array(layout_.signs, plane),
+        .scalars = array(layout_.scalars, n_tokens_ * (type_ == DType::kF32 ? 4 : 2)),
+        .fill = array(layout_.fill, head_dim_ * sizeof(float)),
+        .centre = {}};
+    stores.push_back(SparseStore::FromArrays(arrays, type_, Recovery::kMean, head_dim_, n_tokens_));
+  }
+  return stores;
+}
+
+std::vector<SparseStore> PackKeys(const KvMirror& mirror, const LayerCache& layer,
+                                  const KeyPruning& pruning, Stream stream, Staging& staging) {
+  const std::optional<KvMirror::ExactKeys> exact = mirror.Exact(layer);
+  if (!exact) return {};
+  CompressInput input{.keys = exact->rows + pruning.first * layer.head_dim(),
+                      .token_stride = layer.head_dim(),
+                      .head_stride = exact->capacity * layer.head_dim(),
+                      .n_tokens = pruning.n_tokens,
+                      .n_heads = layer.heads().size(),
+                      .head_dim = layer.head_dim(),
+                      .window = pruning.window,
+                      .group = pruning.group,
+                      .rms = pruning.rms,
+                      .n_kept = pruning.n_kept,
+                      .type = pruning.type};
+  if (!HasChannels(input) || !Prunes(input) || !HasType(input)) return {};
+  const size_t bytes = input.n_heads * input.window * input.group * input.head_dim * sizeof(float);
+  const DeviceMemory queries(bytes, "window queries");
+  staging.Upload(pruning.queries, bytes, queries.As<void>());
+  input.queries = queries.As<float>();
+  return PackedKeys(input, stream).ToHost(staging);
 }
 
 }  // namespace spark::cuda

@@ -5,9 +5,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
+#include "backend/cuda/kv_mirror.h"
 #include "backend/cuda/kv_views.h"
 #include "backend/cuda/memory.h"
+#include "backend/key_pruning.h"
 
 namespace spark::cuda {
 
@@ -36,6 +39,8 @@ class PackedKeys {
 
   size_t n_tokens() const { return n_tokens_; }
   StoreView View(size_t head) const;
+  // The same stores in the host's memory, one a head. Waits for them.
+  std::vector<SparseStore> ToHost(Staging& staging) const;
   size_t bytes() const { return memory_.bytes(); }
 
  private:
@@ -45,11 +50,16 @@ class PackedKeys {
     size_t values, masks, signs, scalars, fill, bytes;
   };
 
-  size_t n_tokens_, head_dim_, n_kept_;
+  size_t n_tokens_, n_heads_, head_dim_, n_kept_;
   DType type_;
   Layout layout_;
   DeviceMemory memory_;
 };
+
+// Backend::PackKeys(), from the mirror's exact keys. Empty if it has none of this layer, and for
+// what PackedKeys does not take.
+std::vector<SparseStore> PackKeys(const KvMirror& mirror, const LayerCache& layer,
+                                  const KeyPruning& pruning, Stream stream, Staging& staging);
 
 }  // namespace spark::cuda
 

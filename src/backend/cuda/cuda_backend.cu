@@ -1,6 +1,7 @@
 #include <array>
 
 #include "backend/cuda/attention.h"
+#include "backend/cuda/compress.h"
 #include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/elementwise.cu.h"
 #include "backend/cuda/matmul.h"
@@ -112,6 +113,11 @@ class CudaBackend : public Backend {
               const ScoreScale& scale, float* out) override {
     if (n > 0) attention_.Attend(q, n, n_heads, layer, scale, out);
   }
+
+  std::vector<SparseStore> PackKeys(const LayerCache& layer, const KeyPruning& pruning) override {
+    return cuda::PackKeys(attention_.mirror(), layer, pruning, stream_.get(), staging_);
+  }
+  void ReleaseTails(const LayerCache& layer) override { attention_.mirror().ReleaseTails(layer); }
 
  private:
   static dim3 Grid(size_t threads) {

@@ -58,7 +58,9 @@ bool KvMirror::SyncTail(const LayerCache& layer, DenseStore Tail::*side, TailRow
     tail.row_bytes = first.row_bytes();
     tail.capacity = std::max(first.capacity(), first.size());
     tail.heads.assign(heads.size(), {});
-    tail.rows.Resize(heads.size() * tail.capacity * tail.row_bytes, "the KV cache's newest tokens");
+    const size_t bytes = heads.size() * tail.capacity * tail.row_bytes;
+    tail.rows = DeviceMemory();  // never both at once
+    tail.rows = DeviceMemory(bytes, "the KV cache's newest tokens");
   }
   std::vector<RowRange> ranges;
   for (size_t h = 0; h < heads.size(); ++h) {
@@ -139,6 +141,29 @@ KvMirror::Layer KvMirror::Update(const LayerCache& layer) {
   const auto* table = known.table.As<const std::byte>();
   return {reinterpret_cast<const SegmentView*>(table),
           reinterpret_cast<const uint32_t*>(table + views * sizeof(SegmentView)), most_tokens};
+}
+
+std::optional<KvMirror::ExactKeys> KvMirror::Exact(const LayerCache& layer) const {
+  const auto known = layers_.find(&layer);
+  if (known == layers_.end()) return std::nullopt;
+  const TailRows& keys = known->second.keys;
+  const size_t n_heads = layer.heads().size();
+  if (keys.type != DType::kF32 || keys.heads.size() != n_heads) return std::nullopt;
+  for (size_t h = 0; h < n_heads; ++h) {
+    const DenseStore& store = layer.heads()[h].tail.keys;
+    const bool same = store.type() == DType::kF32 &&
+                      Changed(keys.heads[h].changes, keys.heads[h].size, store).n == 0 &&
+                      keys.heads[h].size == store.size();
+    if (!same) return std::nullopt;
+  }
+  return ExactKeys{keys.rows.As<const float>(), keys.capacity};
+}
+
+void KvMirror::ReleaseTails(const LayerCache& layer) {
+  const auto known = layers_.find(&layer);
+  if (known == layers_.end()) return;
+  known->second.keys = {};
+  known->second.values = {};
 }
 
 }  // namespace spark::cuda

@@ -2,7 +2,8 @@
 // compressed, saved and measured.
 //
 // Closed segments never change: each is uploaded once, is found again by its identity, and is freed
-// when the host's has died and a layer has changed since. Of the tails, rows that are new are sent.
+// when the host's has died and a layer has changed since. Of the tails, rows that are new are sent;
+// those of a context, exact and long, are let go of when the host has compressed them.
 #ifndef SPARK_BACKEND_CUDA_KV_MIRROR_H_
 #define SPARK_BACKEND_CUDA_KV_MIRROR_H_
 
@@ -10,6 +11,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "backend/cuda/kv_views.h"
@@ -45,6 +47,17 @@ class KvMirror {
   };
   // The layer as it is now; valid until the next call.
   Layer Update(const LayerCache& layer);
+
+  // Keys of the tails of a layer: row t of head h at rows + (h * capacity + t) * head_dim.
+  struct ExactKeys {
+    const float* rows;  // on the device
+    size_t capacity;
+  };
+  // If they are here in f32 and as they are on the host.
+  std::optional<ExactKeys> Exact(const LayerCache& layer) const;
+
+  // Frees the copies of the layer's tails.
+  void ReleaseTails(const LayerCache& layer);
 
   size_t segments() const { return segments_.size(); }
 

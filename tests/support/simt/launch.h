@@ -2,6 +2,7 @@
 #ifndef SPARK_TESTS_SUPPORT_SIMT_LAUNCH_H_
 #define SPARK_TESTS_SUPPORT_SIMT_LAUNCH_H_
 
+#include <map>
 #include <string>
 #include <tuple>
 #include <type_traits>
@@ -39,6 +40,17 @@ void CheckArgument([[maybe_unused]] const Parameter& argument) {
   }
 }
 
+// How often kernels were put into a stream since the program began, by address: a `static` one has
+// another in every source file.
+inline std::map<void (*)(), size_t>& LaunchCounts() {
+  static std::map<void (*)(), size_t> counts;
+  return counts;
+}
+template <class... Parameters>
+size_t Launches(void (*kernel)(Parameters...)) {
+  return LaunchCounts()[reinterpret_cast<void (*)()>(kernel)];
+}
+
 // Tests: a schedule while it lives.
 class WithSchedule {
  public:
@@ -64,6 +76,7 @@ void Launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t dynamic
   simt::Machine::CheckShape(grid, block, dynamic_shared_bytes);
   std::tuple<Parameters...> converted(static_cast<Parameters>(arguments)...);
   std::apply([](const auto&... argument) { (simt::CheckArgument(argument), ...); }, converted);
+  ++simt::LaunchCounts()[reinterpret_cast<void (*)()>(kernel)];
   simt::Enqueue(stream, [=] {
     std::apply(
         [&](const auto&... argument) {

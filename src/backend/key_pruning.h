@@ -1,0 +1,25 @@
+// What a backend is asked for when it compresses keys where they are.
+#ifndef SPARK_BACKEND_KEY_PRUNING_H_
+#define SPARK_BACKEND_KEY_PRUNING_H_
+
+#include <cstddef>
+
+#include "base/dtype.h"
+
+namespace spark {
+
+// Tokens [first, first + n_tokens) of every head's tail become a SparseStore with recovery `mean`:
+// of each, the n_kept channels with the largest k[j]² w[j] stay, w[j] being how much the queries
+// use channel j. compress/spark.h says it in full.
+struct KeyPruning {
+  size_t first = 0, n_tokens = 0;
+  size_t n_kept = 0;               // 1 … head_dim - 1
+  bool rms = false;                // w[j]: WeightNorm::kRms, else kNorm
+  DType type = DType::kF16;        // of kept values
+  const float* queries = nullptr;  // [n_kv_heads, window, group, head_dim], on the host
+  size_t window = 0, group = 0;    // neither is 0
+};
+
+}  // namespace spark
+
+#endif  // SPARK_BACKEND_KEY_PRUNING_H_
