@@ -105,7 +105,7 @@ TEST_CASE("a full disk ends a sweep with an error and keeps its lines", "[sweep]
   std::string command =
       "trap '' XFSZ; ulimit -f " + std::to_string(kilobytes) + "; exec \"$0\" \"$@\"";
   std::vector<std::string> args = {"-c", command, SparkSweepPath()};
-  for (const std::string& arg : SmallSweep(text, out)) args.push_back(arg);
+  for (const std::string& arg : OnPinnedTarget(SmallSweep(text, out))) args.push_back(arg);
   const ProcessResult run = RunProcess("/bin/sh", args);
   INFO(run.err);
   CHECK(run.exit_code == 1);

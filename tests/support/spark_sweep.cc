@@ -17,13 +17,16 @@ std::string SparkSweepPath() {
 #endif
 }
 
-ProcessResult SparkSweep(const std::vector<std::string>& args, const ProcessOptions& options) {
-  std::vector<std::string> all = args;
+std::vector<std::string> OnPinnedTarget(std::vector<std::string> args) {
   const bool measures = args.empty() || args.front() != "merge";
   if (const std::string target = PinnedTarget(); measures && !target.empty()) {
-    all.insert(all.begin(), {"--simd-target", target});
+    args.insert(args.begin(), {"--simd-target", target});
   }
-  return RunProcess(SparkSweepPath(), all, options);
+  return args;
+}
+
+ProcessResult SparkSweep(const std::vector<std::string>& args, const ProcessOptions& options) {
+  return RunProcess(SparkSweepPath(), OnPinnedTarget(args), options);
 }
 
 std::vector<std::string> SmallSweep(const std::string& text, const std::string& out) {

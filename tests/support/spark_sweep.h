@@ -15,6 +15,9 @@ using Json = nlohmann::ordered_json;
 // The program's path.
 std::string SparkSweepPath();
 
+// The same arguments, for the SIMD target that the tests are pinned to, if they are.
+std::vector<std::string> OnPinnedTarget(std::vector<std::string> args);
+
 ProcessResult SparkSweep(const std::vector<std::string>& args, const ProcessOptions& options = {});
 
 // Arguments of a sweep of a second or less: 5 plans × nll and needle × 2 contexts, one thread.
