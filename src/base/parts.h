@@ -16,8 +16,11 @@ void ForParts(size_t n, size_t part, const Body& body) {
     if (n > 0) body(size_t{0}, n);
     return;
   }
-#pragma omp taskloop grainsize(1)
-  for (size_t first = 0; first < n; first += part) body(first, std::min(n, first + part));
+#pragma omp taskgroup
+  for (size_t first = 0; first < n; first += part) {
+#pragma omp task default(shared) firstprivate(first)
+    body(first, std::min(n, first + part));
+  }
 }
 
 }  // namespace spark
