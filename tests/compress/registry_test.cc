@@ -1,6 +1,7 @@
 // Every method there is, alone and composed, on every kind of input.
 #include "compress/registry.h"
 
+#include <algorithm>
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
 #include <random>
@@ -155,6 +156,36 @@ TEST_CASE("every method in a session", "[registry]") {
         for (const float logit : runs[0]) REQUIRE(std::isfinite(logit));
       }
     }
+  }
+}
+
+// All heads are packed from the tails that the layer had: none may ask how long those are once
+// another's is gone.
+TEST_CASE("a window of as many tokens as a context is pruned like it, head by head", "[registry]") {
+  constexpr size_t kTokens = 40;
+  const CompressionPlan plan = CompressionPlan::Parse("spark:0.5[layers=all]");
+  REQUIRE(plan.window() < kTokens);
+  const std::vector<float> rows = Normals(kTokens * kKvHeads * kHeadDim, 6);
+  WindowQueries queries;
+  queries.n = plan.window();
+  queries.q = Normals(queries.n * kHeads * kHeadDim, 7);
+  const auto compressed = [&](size_t window) {
+    const CacheTypes types{DType::kF32, DType::kF32};
+    LayerCache layer(kKvHeads, kHeadDim, types, types, window);
+    layer.OpenContext(kTokens);
+    layer.Append(rows.data(), rows.data(), kTokens);
+    CompressLayer(plan, {.n_layers = 1, .next_position = kTokens}, queries, kHeads, layer);
+    return layer;
+  };
+  const LayerCache whole = compressed(0), windowed = compressed(kTokens);
+  for (size_t h = 0; h < kKvHeads; ++h) {
+    INFO("head " << h);
+    REQUIRE(whole.heads()[h].context.size() == 1);
+    REQUIRE(windowed.heads()[h].context.size() == 1);
+    const auto& want = std::get<SparseStore>(whole.heads()[h].context[0]->keys);
+    const auto& keys = std::get<SparseStore>(windowed.heads()[h].context[0]->keys);
+    const size_t bytes = kTokens * MaskBytes(kHeadDim);
+    CHECK(std::equal(want.masks(), want.masks() + bytes, keys.masks()));
   }
 }
 
