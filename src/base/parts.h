@@ -7,6 +7,8 @@
 
 namespace spark {
 
+inline constexpr size_t kPartTokens = 256;  // some tens of microseconds of packing
+
 // Calls body(first, last) for parts of [0, n), `part` long but for the last, in any order. In a
 // parallel region, threads that wait at its end take some of them: three heads keep two threads
 // busy. The body must not throw.

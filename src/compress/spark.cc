@@ -16,8 +16,6 @@ namespace {
 using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 using Index = Eigen::Index;
 
-constexpr size_t kPartTokens = 256;  // of ForParts()
-
 // 1/sqrt(w[j]): what a scalar counts for in channel j. The authors divide by zero here; a channel
 // that no query uses recovers as 0 instead.
 std::vector<float> RecoveryFill(const std::vector<float>& weights) {
@@ -163,13 +161,14 @@ KeyStore SparkStage::PackKeys(const HeadContext& head, size_t first, size_t coun
         scalars[t] = std::sqrt(rest / static_cast<float>(dim - n_kept));
       }
     });
-  }
-  for (size_t t = 0; t < count && !same_number; ++t) {
-    RankChannels(keys + t * dim, weights, ranked);
-    if (options_.recovery == Recovery::kSampled) {
-      for (const uint64_t key : ranked) contributions.push_back(RankedValue(key));
+  } else {
+    for (size_t t = 0; t < count; ++t) {
+      RankChannels(keys + t * dim, weights, ranked);
+      if (options_.recovery == Recovery::kSampled) {
+        for (const uint64_t key : ranked) contributions.push_back(RankedValue(key));
+      }
+      scalars[t] = SelectChannels(ranked, budget, masks.data() + t * MaskBytes(dim));
     }
-    scalars[t] = SelectChannels(ranked, budget, masks.data() + t * MaskBytes(dim));
   }
   const SampledInput samples{.options = options_.samples,
                              .layer = head.layer,

@@ -27,8 +27,6 @@ void Store(T x, std::byte* p) {
   std::memcpy(p, &x, sizeof(x));
 }
 
-constexpr size_t kPartTokens = 256;  // of ForParts(), whole tiles
-
 constexpr size_t LaneOf(size_t t) { return t % LaneLayout::kTokens; }
 
 }  // namespace

@@ -31,7 +31,6 @@ SparseStore SparseStore::Pack(const SparseInput& input, DType value_type, Recove
     store.samples_ = SampledFill(*input.samples, input.masks, input.n_tokens, input.head_dim);
   }
   if (!input.centre.empty()) store.centre_.Assign(std::as_bytes(input.centre));
-  constexpr size_t kPartTokens = 256;
   const size_t part = store.uniform() ? kPartTokens : input.n_tokens;  // others are found in order
   std::vector<float> rows((input.n_tokens / part + 1) * input.head_dim);
   ForParts(input.n_tokens, part, [&](size_t first, size_t last) {

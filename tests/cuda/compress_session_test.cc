@@ -13,6 +13,7 @@
 #include "spark/memory_plan.h"
 #include "spark/session.h"
 #include "tests/cuda/device_test.h"
+#include "tests/cuda/session_options.h"
 #include "tests/support/largest_difference.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/tiny_llama.h"
@@ -41,16 +42,6 @@ std::vector<TokenId> SomeTokens(size_t n, const Model& model) {
   const size_t vocab = model.config().vocab_size;
   for (size_t i = 0; i < n; ++i) ids.push_back(static_cast<TokenId>((7 * i + i * i / 3) % vocab));
   return ids;
-}
-
-SessionOptions Options(const std::string& backend, const std::string& plan, CacheType type) {
-  SessionOptions options;
-  options.backend = backend;
-  options.plan = CompressionPlan::Parse(plan);
-  options.cache_type_k = options.cache_type_v = type;
-  options.compute_f32 = true;
-  options.threads = 1;
-  return options;
 }
 
 // How many layers have been packed on the device so far: a launch each. On a GPU nobody counts.

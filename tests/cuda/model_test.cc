@@ -9,6 +9,7 @@
 #include "io/safetensors.h"
 #include "spark/session.h"
 #include "tests/cuda/device_test.h"
+#include "tests/cuda/session_options.h"
 #include "tests/support/largest_difference.h"
 
 namespace spark {
@@ -20,16 +21,6 @@ std::vector<TokenId> IdsOf(const std::string& model) {
   const auto file = SafetensorsFile::Open(kModels + model + "/expected.safetensors");
   const std::vector<int64_t> numbers = file.ReadInts("input_ids");
   return {numbers.begin(), numbers.end()};
-}
-
-SessionOptions Options(const std::string& backend, const std::string& plan, CacheType type) {
-  SessionOptions options;
-  options.backend = backend;
-  options.plan = CompressionPlan::Parse(plan);
-  options.cache_type_k = options.cache_type_v = type;
-  options.compute_f32 = true;
-  options.threads = 1;
-  return options;
 }
 
 LogitsSink Collect(std::vector<float>& all) {

@@ -59,8 +59,6 @@ class KvMirror {
   // Frees the copies of the layer's tails.
   void ReleaseTails(const LayerCache& layer);
 
-  size_t segments() const { return segments_.size(); }
-
  private:
   struct KnownSegment {
     std::weak_ptr<const Segment> host;
