@@ -53,17 +53,24 @@ struct LayerPass {
   // A head without tokens yet, looked at by the last `window` queries.
   HeadTokens Begin(size_t head, size_t window) const {
     HeadTokens tokens;
-    const size_t n = std::min({window, queries.n, most_queries});
-    tokens.queries = GroupQueries(queries, n, n_heads, head, group(), layer.head_dim());
-    tokens.view = {.head_dim = layer.head_dim(),
-                   .window = n,
-                   .group = group(),
-                   .layer = pass.layer,
-                   .head = head,
-                   .begins = pass.begins,
-                   .ends = pass.ends,
-                   .types = layer.types()};
+    tokens.view = Shape(head, window);
+    tokens.queries = Queries(head, tokens.view.window);
     return tokens;
+  }
+  // … without its queries, either.
+  HeadContext Shape(size_t head, size_t window) const {
+    return {.head_dim = layer.head_dim(),
+            .window = std::min({window, queries.n, most_queries}),
+            .group = group(),
+            .layer = pass.layer,
+            .head = head,
+            .begins = pass.begins,
+            .ends = pass.ends,
+            .types = layer.types()};
+  }
+  // The last n of a head: [n, group, head_dim]
+  std::vector<float> Queries(size_t head, size_t n) const {
+    return GroupQueries(queries, n, n_heads, head, group(), layer.head_dim());
   }
 };
 
@@ -184,16 +191,18 @@ std::vector<SparseStore> PackOnDevice(const LayerPass& p,
   const size_t n = p.layer.tail_size();
   const bool whole = std::ranges::all_of(kept, [&](const auto& all) { return all.size() == n; });
   if (p.pass.backend == nullptr || stage == nullptr || p.pass.generated || !whole) return {};
-  HeadTokens shape = p.Begin(0, stage->window());
-  shape.view.n_tokens = n;
-  std::optional<KeyPruning> pruning = stage->OnDevice(shape.view);
+  HeadContext shape = p.Shape(0, stage->window());
+  shape.n_tokens = n;
+  std::optional<KeyPruning> pruning = stage->OnDevice(shape);
   if (!pruning) return {};
-  std::vector<float> queries;
-  for (size_t h = 0; h < kept.size(); ++h) {
-    const std::vector<float> of_head = p.Begin(h, stage->window()).queries;
-    queries.insert(queries.end(), of_head.begin(), of_head.end());
-  }
-  pruning->queries = queries.data();
+  pruning->queries = [&] {
+    std::vector<float> queries;
+    for (size_t h = 0; h < kept.size(); ++h) {
+      const std::vector<float> of_head = p.Queries(h, shape.window);
+      queries.insert(queries.end(), of_head.begin(), of_head.end());
+    }
+    return queries;
+  };
   return p.pass.backend->PackKeys(p.layer, *pruning);
 }
 

@@ -149,9 +149,10 @@ std::vector<SparseStore> PackKeys(const KvMirror& mirror, const LayerCache& laye
                       .n_kept = pruning.n_kept,
                       .type = pruning.type};
   if (!HasChannels(input) || !Prunes(input) || !HasType(input)) return {};
-  const size_t bytes = input.n_heads * input.window * input.group * input.head_dim * sizeof(float);
+  const std::vector<float> on_host = pruning.queries();
+  const size_t bytes = on_host.size() * sizeof(float);
   const DeviceMemory queries(bytes, "window queries");
-  staging.Upload(pruning.queries, bytes, queries.As<void>());
+  staging.Upload(on_host.data(), bytes, queries.As<void>());
   input.queries = queries.As<float>();
   return PackedKeys(input, stream).ToHost(staging);
 }
