@@ -321,9 +321,9 @@ void AttendFewKernel(const QueryTile& queries, const TokenRun& run, const TokenR
   if (CodeValues::Takes(run.values)) {
     memory.Pace(value_share, CodeValues::Steps(run.count, n_rows, queries.head_dim));
     CodeValues sums(run.values, n_rows, tile);
-    chunks(kBursts ? memory.value_step() : CodeValues::kTokens, [&](size_t t, size_t n) HWY_ATTR {
-      sums.Add(run.first + t, n, scores + t, stride, memory);
-    });
+    chunks(memory.bursts() ? memory.value_step() : CodeValues::kTokens,
+           [&](size_t t, size_t n)
+               HWY_ATTR { sums.Add(run.first + t, n, scores + t, stride, memory); });
     sums.Finish(out.values);
   } else {
     memory.Pace(value_share, ValueSteps(run.values, run.count, n_rows));

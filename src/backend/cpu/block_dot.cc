@@ -48,14 +48,12 @@ HWY_NOINLINE void DotRowsOf(const Weight& w, size_t first, size_t n_rows, const 
   const size_t row_bytes = w.cols / Blocks::kElements * Blocks::kBytes;
   const auto* row = reinterpret_cast<const uint8_t*>(w.data) + first * row_bytes;
   const uint8_t* last = row + n_rows * row_bytes;
-  [[maybe_unused]] const uint8_t* ahead = row;
+  const uint8_t* ahead = row;
   HWY_ALIGN float lanes[4][4 * kUnits];  // of four rows, whose sums over lanes are made together
   for (size_t i = 0; i < n_rows; ++i, row += row_bytes) {
-    if constexpr (kBursts) {
+    if (i % 4 == 0 && Bursts()) {
       const uint8_t* end = HWY_MIN(row + 4 * row_bytes + kPrefetchBytes, last);
-      if (i % 4 == 0) {
-        for (; ahead < end; ahead += 64) hwy::Prefetch(ahead);
-      }
+      for (; ahead < end; ahead += 64) hwy::Prefetch(ahead);
     }
     const FloatLanes sum = RowSum<Blocks>(row, w.cols, strips);
     if (i >= n_rows / 4 * 4) {

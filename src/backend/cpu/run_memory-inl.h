@@ -89,9 +89,6 @@ struct LinesAhead {
     for (due += rate; due >= kWhole && at != end; due -= kWhole, at += 64) PrefetchToL2(at);
   }
 };
-struct NoLines {
-  HWY_INLINE void Step() {}
-};
 
 // The memory of runs, asked for before it is read.
 //
@@ -104,24 +101,26 @@ class RunMemory {
   RunMemory(const TokenRun& run, const TokenRun* next)
       : run_(run),
         next_(next),
-        key_step_(kBursts                     ? BurstTokens(run.keys)
+        bursts_(Bursts()),
+        key_step_(bursts_                     ? BurstTokens(run.keys)
                   : run.keys.lanes != nullptr ? kTokenTile
                                               : 16),
-        value_step_(kBursts ? BurstTokens(run.values) : kTokenTile),
+        value_step_(bursts_ ? BurstTokens(run.values) : kTokenTile),
         key_chunks_(CeilDiv(run.count, key_step_)) {
-    if (kBursts || next == nullptr) return;
+    if (bursts_ || next == nullptr) return;
     AddPieces(next->keys);
     AddPieces(next->values);
   }
 
+  bool bursts() const { return bursts_; }
   // Tokens of a chunk, before each of which AskForKeys() or AskForValues() is called.
   size_t key_step() const { return key_step_; }
   size_t value_step() const { return value_step_; }
   HWY_INLINE void AskForKeys(size_t chunk) const {
-    if constexpr (kBursts) Ask(chunk + kBurstsAhead);
+    if (bursts_) Ask(chunk + kBurstsAhead);
   }
   HWY_INLINE void AskForValues(size_t chunk) const {
-    if constexpr (kBursts) Ask(key_chunks_ + chunk + kBurstsAhead);
+    if (bursts_) Ask(key_chunks_ + chunk + kBurstsAhead);
   }
 
   // The next `n` steps ask for this share of all lines.
@@ -131,20 +130,15 @@ class RunMemory {
                   1;
   }
   // For a loop, which calls Step() of what Begin() returns and hands it back at its end.
-  HWY_INLINE auto Begin() {
-    if constexpr (kBursts) {
-      return NoLines();
-    } else {
-      if (ahead_.at == ahead_.end && piece_ < n_pieces_) {
-        ahead_.at = pieces_[piece_].begin;
-        ahead_.end = ahead_.at + 64 * pieces_[piece_].lines;
-        ++piece_;
-      }
-      return ahead_;
+  HWY_INLINE LinesAhead Begin() {
+    if (ahead_.at == ahead_.end && piece_ < n_pieces_) {
+      ahead_.at = pieces_[piece_].begin;
+      ahead_.end = ahead_.at + 64 * pieces_[piece_].lines;
+      ++piece_;
     }
+    return ahead_;
   }
   HWY_INLINE void End(const LinesAhead& ahead) { ahead_ = ahead; }
-  HWY_INLINE void End(NoLines) {}
 
  private:
   struct Piece {
@@ -176,6 +170,7 @@ class RunMemory {
 
   const TokenRun& run_;
   const TokenRun* next_;
+  bool bursts_;
   size_t key_step_, value_step_;  // tokens
   size_t key_chunks_;
   Piece pieces_[kMaxPieces];  // of the next run
@@ -185,6 +180,9 @@ class RunMemory {
 };
 
 // For those who have no run to come.
+struct NoLines {
+  HWY_INLINE void Step() {}
+};
 struct NoMemory {
   HWY_INLINE void AskForKeys(size_t) const {}
   HWY_INLINE NoLines Begin() const { return {}; }

@@ -11,16 +11,23 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "backend/cpu/bursts.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace spark::HWY_NAMESPACE {
 
-// How weights are asked for before they are read. Zen 5 wants as much as four rows have at once: of
-// the 84 GB/s that two cores read, q8_0 got 38 without, 52 with a line or two for every strip, 74
-// this way. A Sapphire Rapids, whose line buffers such a burst overflows, gets 20 without, 24 with
-// bursts, 28 with lines in step with the work, 33 of 34 if these come to the L2 cache first.
-inline constexpr bool kBursts = HWY_TARGET == HWY_AVX3_ZEN4;
+// Whether memory is asked for in bursts. Where it is not: a Sapphire Rapids, whose line buffers a
+// burst overflows, gets 20 of 34 GB/s of q8_0 weights without prefetch, 24 with bursts, 28 with
+// lines in step with the work, 33 if these come to the L2 cache first; a Zen 4 19 of 33 with
+// bursts, 27 in step.
+HWY_INLINE bool Bursts() {
+#if HWY_TARGET == HWY_AVX3_ZEN4
+  return asks_in_bursts.load(std::memory_order_relaxed);
+#else
+  return false;
+#endif
+}
 inline constexpr size_t kPrefetchBytes = 4096;     // ahead, where in bursts
 inline constexpr size_t kPrefetchL2Bytes = 16384;  // ahead, where in step
 inline constexpr size_t kPrefetchL1Bytes = 1024;
@@ -37,11 +44,10 @@ HWY_INLINE void PrefetchToL2(const std::byte* p) {
 template <size_t kBytes>
 HWY_INLINE void PrefetchAhead(const void* weights) {
   const auto* p = static_cast<const std::byte*>(weights);
-  if constexpr (!kBursts) {
-    for (size_t i = 0; i < kBytes; i += 64) {
-      PrefetchToL2(p + kPrefetchL2Bytes + i);
-      hwy::Prefetch(p + kPrefetchL1Bytes + i);
-    }
+  if (Bursts()) return;
+  for (size_t i = 0; i < kBytes; i += 64) {
+    PrefetchToL2(p + kPrefetchL2Bytes + i);
+    hwy::Prefetch(p + kPrefetchL1Bytes + i);
   }
 }
 
@@ -49,7 +55,7 @@ HWY_INLINE void PrefetchAhead(const void* weights) {
 template <size_t kBytes>
 HWY_INLINE void PrefetchOrBurst(const void* weights) {
   constexpr size_t kBurstBytes = 2048;
-  if constexpr (!kBursts) {
+  if (!Bursts()) {
     PrefetchAhead<kBytes>(weights);
   } else if (reinterpret_cast<uintptr_t>(weights) % kBurstBytes < kBytes) {
     const auto* ahead = static_cast<const std::byte*>(weights) + kPrefetchBytes;
