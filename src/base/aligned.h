@@ -9,13 +9,37 @@
 #include <span>
 #include <utility>
 
+#include "base/huge_pages.h"
+
 namespace spark {
 
-inline constexpr size_t kAlignment = 64;
+inline constexpr size_t kAlignment = HugePages::kAlignment;
 
 // Kernels may load whole vectors that start inside a buffer: this many bytes behind its end are
 // allocated and zero. 64 = the widest vector; an expanding load of 32-bit lanes reads one at most.
 inline constexpr size_t kReadSlack = 64;
+
+// Memory at a multiple of kAlignment, with what frees it.
+struct FreeAligned {
+  bool huge_pages = false;
+  void operator()(std::byte* p) const {
+    if (huge_pages) {
+      HugePages::Global().Free(p);
+    } else {
+      ::operator delete[](p, std::align_val_t{kAlignment});
+    }
+  }
+};
+using AlignedMemory = std::unique_ptr<std::byte[], FreeAligned>;
+
+// In huge pages if it is large and there are any.
+inline AlignedMemory AllocateAligned(size_t bytes) {
+  if (bytes >= HugePages::kLeast && HugePages::kUsed) {
+    if (std::byte* p = HugePages::Global().Allocate(bytes)) return {p, FreeAligned{true}};
+  }
+  void* p = ::operator new[](bytes, std::align_val_t{kAlignment});
+  return {static_cast<std::byte*>(p), FreeAligned{false}};
+}
 
 // Owns `size()` bytes that grow on demand. Never shrinks by itself; a move leaves the source empty.
 class AlignedBytes {
@@ -52,20 +76,15 @@ class AlignedBytes {
   }
 
  private:
-  struct Free {
-    void operator()(std::byte* p) const { ::operator delete[](p, std::align_val_t{kAlignment}); }
-  };
-
   void Reallocate(size_t capacity) {
-    std::unique_ptr<std::byte[], Free> grown(
-        static_cast<std::byte*>(::operator new[](capacity, std::align_val_t{kAlignment})));
+    AlignedMemory grown = AllocateAligned(capacity);
     if (size_ > 0) std::memcpy(grown.get(), data_.get(), size_);
     std::memset(grown.get() + size_, 0, capacity - size_);
     data_ = std::move(grown);
     capacity_ = capacity;
   }
 
-  std::unique_ptr<std::byte[], Free> data_;
+  AlignedMemory data_;
   size_t size_ = 0;
   size_t capacity_ = 0;
 };

@@ -265,6 +265,17 @@ TEST_CASE("values in 8 bits match the reference around every edge of a tile", "[
   });
 }
 
+TEST_CASE("attention matches the reference however memory is asked for", "[backend]") {
+  const auto cpu = MakeCpuBackend({.threads = 2});
+  const OtherBursts other;
+  Random random(20);
+  for (const size_t dim : {33, 64, 128, 256}) {
+    for (const DType type : {DType::kF16, DType::kQ8_0}) {
+      CheckAttend(*cpu, RandomLayer(2, dim, 700, 5, {type, type}, random), 1, 3, random);
+    }
+  }
+}
+
 TEST_CASE("long contexts are cut into items without changing the result", "[backend]") {
   Random random(15);
   for (const size_t n : {1, 30}) {

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "backend/cpu/bursts.h"
 #include "backend/weight.h"
 #include "base/half.h"
 #include "spark/simd.h"
@@ -42,6 +43,18 @@ inline bool IsSlow(const std::string& target) {
   static const bool all = std::getenv("SPARK_FEWER_SIZES") != nullptr;
   return all || target == "SCALAR" || target == "EMU128";
 }
+
+// As long as it lives, kernels of AVX3_ZEN4 ask for memory in the way that this machine does not.
+class OtherBursts {
+ public:
+  OtherBursts() { asks_in_bursts = !before_; }
+  ~OtherBursts() { asks_in_bursts = before_; }
+  OtherBursts(const OtherBursts&) = delete;
+  OtherBursts& operator=(const OtherBursts&) = delete;
+
+ private:
+  bool before_ = asks_in_bursts;
+};
 
 class Random {
  public:

@@ -191,5 +191,19 @@ TEST_CASE("embedding rows are those of the table", "[backend]") {
   });
 }
 
+TEST_CASE("products are the same however memory is asked for", "[backend]") {
+  const auto cpu = MakeCpuBackend({.threads = 2});
+  Random random(24);
+  for (const DType type : {DType::kF16, DType::kQ4_1, DType::kQ8_0, DType::kQ4_K}) {
+    const RandomWeight w(type, 131, 512, random);
+    const std::vector<float> x = random.Normals(512);
+    std::vector<float> out(w.get().rows), other_out(out.size());
+    cpu->MatMul(x.data(), 1, w.get(), out.data());
+    const OtherBursts other;
+    cpu->MatMul(x.data(), 1, w.get(), other_out.data());
+    CHECK(out == other_out);
+  }
+}
+
 }  // namespace
 }  // namespace spark

@@ -95,7 +95,7 @@ void CapRow(float* scores, size_t n, const ScoreScale& scale) {
   const FloatVec cap = hn::Set(df, scale.softcap);
   for (size_t t = 0; t < n; t += hn::Lanes(df)) {
     const FloatVec s = hn::Mul(hn::LoadN(df, scores + t, n - t), unit);
-    hn::StoreN(hn::Mul(Tanh(df, s), cap), df, scores + t, n - t);
+    StoreUpTo(df, hn::Mul(Tanh(df, s), cap), scores + t, n - t);
   }
 }
 
@@ -179,8 +179,8 @@ HWY_NOINLINE void WeightedRows(const float* p, size_t stride, const ValueRows<T>
       }
     }
     const auto store = [&](size_t r, FloatVec c0, FloatVec c1) HWY_ATTR {
-      hn::StoreN(c0, df, out + r * dim + j, n_cols - j);
-      if (two) hn::StoreN(c1, df, out + r * dim + j + lanes, n_cols - j - lanes);
+      StoreUpTo(df, c0, out + r * dim + j, n_cols - j);
+      if (two) StoreUpTo(df, c1, out + r * dim + j + lanes, n_cols - j - lanes);
     };
     store(0, c00, c01);
     if constexpr (kRows > 1) store(1, c10, c11);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "backend/cpu/tiles.h"
 
@@ -105,16 +106,15 @@ size_t FewTokens(const TokenRun& run) {
 
 // Tokens that no query of the batch sees are left out. A tail that has wrapped around is not in
 // order, but then it is as long as the window, and the one query sees all of it.
-void Attention::PlanRuns(const LayerCache& layer, const HeadCache& head, size_t n, bool few,
-                         size_t max_tokens) {
+void Attention::PlanPieces(const LayerCache& layer, const HeadCache& head, size_t n, bool few,
+                           size_t max_tokens) {
   const size_t first_seen = layer.FirstVisible(layer.next_position() - n);
-  const auto add = [&](TokenRun run, size_t skip, size_t size) {
-    const size_t tokens = few ? FewTokens(run) : max_tokens;
+  const auto add = [&](const TokenRun& store, size_t skip, size_t size) {
+    const size_t tokens = few ? FewTokens(store) : max_tokens;
     for (size_t t = skip / kTokenTile * kTokenTile; t < size; t += tokens) {
-      run.first = t;
-      run.count = std::min(tokens, size - t);
-      runs_.push_back(run);
+      pieces_.push_back({stores_.size(), t, std::min(tokens, size - t)});
     }
+    stores_.push_back(store);
   };
   const auto view = [](const auto& store) { return ViewOf(store); };
   const bool windowed = layer.window() > 0;
@@ -133,8 +133,17 @@ void Attention::PlanRuns(const LayerCache& layer, const HeadCache& head, size_t 
   add(tail, std::max(first_seen, tail.first_position) - tail.first_position, head.tail.size());
 }
 
+TokenRun Attention::RunOf(size_t piece) const {
+  const Piece& p = pieces_[piece];
+  TokenRun run = stores_[p.store];
+  run.first = p.first;
+  run.count = p.count;
+  return run;
+}
+
 void Attention::Plan(size_t n, size_t group, const LayerCache& layer) {
-  runs_.clear();
+  stores_.clear();
+  pieces_.clear();
   items_.clear();
   tiles_.clear();
   const size_t n_rows = n * group;
@@ -145,15 +154,15 @@ void Attention::Plan(size_t n, size_t group, const LayerCache& layer) {
 
   size_t place = 0;
   for (size_t h = 0; h < layer.heads().size(); ++h) {
-    const size_t first_run = runs_.size();
-    PlanRuns(layer, layer.heads()[h], n, few, max_tokens);
-    const size_t n_runs = runs_.size() - first_run;
-    const size_t runs_an_item = cut ? 1 : n_runs;
+    const size_t first_piece = pieces_.size();
+    PlanPieces(layer, layer.heads()[h], n, few, max_tokens);
+    const size_t n_pieces = pieces_.size() - first_piece;
+    const size_t pieces_an_item = cut ? 1 : n_pieces;
     for (size_t row = 0; row < n_rows; row += kMaxQueryRows) {
       const size_t rows = std::min(kMaxQueryRows, n_rows - row);
-      tiles_.push_back({items_.size(), n_runs / runs_an_item});
-      for (size_t run = 0; run < n_runs; run += runs_an_item) {
-        items_.push_back({h, row, rows, first_run + run, runs_an_item, place});
+      tiles_.push_back({items_.size(), n_pieces / pieces_an_item});
+      for (size_t piece = 0; piece < n_pieces; piece += pieces_an_item) {
+        items_.push_back({h, row, rows, first_piece + piece, pieces_an_item, place});
         place += rows;
       }
     }
@@ -164,11 +173,9 @@ void Attention::Plan(size_t n, size_t group, const LayerCache& layer) {
 }
 
 bool Attention::GoesOn(size_t k) const {
-  const Item& before = items_[k - 1];
-  const RowsView& old = runs_[before.first_run].keys;
-  const RowsView& keys = runs_[items_[k].first_run].keys;
-  return before.head == items_[k].head && before.first_row == items_[k].first_row &&
-         old.values == keys.values && old.lanes == keys.lanes;
+  const Item &before = items_[k - 1], &item = items_[k];
+  return before.head == item.head && before.first_row == item.first_row &&
+         pieces_[before.first_piece].store == pieces_[item.first_piece].store;
 }
 
 void Attention::RunItem(const Item& item, const float* q, size_t n, size_t n_heads,
@@ -195,11 +202,14 @@ void Attention::RunItem(const Item& item, const float* q, size_t n, size_t n_hea
   const Partial partial{&max_[item.place], &sum_[item.place], &values_[item.place * dim]};
   std::byte* scratch = memory.data() + GatheredBytes(dim);
   if (n * group <= kFewQueryRows) {
-    const bool last = item.first_run + 1 == runs_.size();
-    const TokenRun* run = &runs_[item.first_run];
-    AttendFew(queries, *run, last ? nullptr : run + 1, prepared, scratch, partial);
+    const TokenRun run = RunOf(item.first_piece);
+    std::optional<TokenRun> next;
+    if (item.first_piece + 1 < pieces_.size()) next = RunOf(item.first_piece + 1);
+    AttendFew(queries, run, next ? &*next : nullptr, prepared, scratch, partial);
   } else {
-    AttendMany(queries, {&runs_[item.first_run], item.n_runs}, scratch, partial);
+    std::vector<TokenRun> runs;
+    for (size_t i = 0; i < item.n_pieces; ++i) runs.push_back(RunOf(item.first_piece + i));
+    AttendMany(queries, runs, scratch, partial);
   }
 }
 

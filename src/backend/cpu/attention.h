@@ -30,9 +30,15 @@ class Attention {
     size_t head;
     size_t first_row;
     size_t n_rows;
-    size_t first_run;  // in runs_
-    size_t n_runs;
+    size_t first_piece;  // in pieces_
+    size_t n_pieces;
     size_t place;  // of the partial result: row `place` of partials_
+  };
+  // Consecutive tokens of a store: small, as there may be thousands, planned by one thread.
+  struct Piece {
+    size_t store;  // in stores_
+    size_t first;
+    size_t count;
   };
   // A tile of query rows, and the items whose partial results make up its output.
   struct Tile {
@@ -40,8 +46,9 @@ class Attention {
     size_t n_items;
   };
 
-  void PlanRuns(const LayerCache& layer, const HeadCache& head, size_t n, bool few,
-                size_t max_tokens);
+  void PlanPieces(const LayerCache& layer, const HeadCache& head, size_t n, bool few,
+                  size_t max_tokens);
+  TokenRun RunOf(size_t piece) const;
   void Plan(size_t n, size_t group, const LayerCache& layer);
   // Whether item k of few query rows has the queries, and keys of the store, of the item before it.
   bool GoesOn(size_t k) const;
@@ -51,7 +58,8 @@ class Attention {
   void FoldTile(const Tile& tile, size_t n_heads, size_t group, size_t dim, float* out) const;
 
   ThreadTeam& team_;
-  std::vector<TokenRun> runs_;
+  std::vector<TokenRun> stores_;  // whole ones
+  std::vector<Piece> pieces_;
   std::vector<Item> items_;
   std::vector<Tile> tiles_;
   std::vector<float> max_, sum_, values_;  // partial results: [rows], [rows], [rows, D]

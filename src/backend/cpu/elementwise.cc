@@ -58,8 +58,8 @@ void RotateHalvesKernel(float* x, float* y, const float* cos, const float* sin, 
     const FloatVec b = hn::LoadN(df, y + i, rest);
     const FloatVec c = hn::LoadN(df, cos + i, rest);
     const FloatVec s = hn::LoadN(df, sin + i, rest);
-    hn::StoreN(hn::MulSub(a, c, hn::Mul(b, s)), df, x + i, rest);
-    hn::StoreN(hn::MulAdd(a, s, hn::Mul(b, c)), df, y + i, rest);
+    StoreUpTo(df, hn::MulSub(a, c, hn::Mul(b, s)), x + i, rest);
+    StoreUpTo(df, hn::MulAdd(a, s, hn::Mul(b, c)), y + i, rest);
   }
 }
 

@@ -174,15 +174,10 @@ struct LaneTile {
     const auto biased = hn::ShiftLeft<7>(FromSums(d, codes));  // of high bytes + 128
     const auto store = [&](const LaneRow& row, size_t r) SPARK_INLINE_LAMBDA {
       const auto kept_high = hn::Sub(FromSums(d, row.kept_high), biased);
-      const auto score =
-          LaneScore(df, query, first_row + r, scale, scalar, FromSums(d, row.kept_low), kept_high,
-                    FromSums(d, row.plane_low), FromSums(d, row.plane_high));
-      float* out = scores + (first_row + r) * stride;
-      if (n >= LaneLayout::kTokens) {
-        hn::StoreU(score, df, out);
-      } else {
-        hn::StoreN(score, df, out, n);
-      }
+      const auto kept = JoinSums(FromSums(d, row.kept_low), kept_high);
+      const auto plane = JoinSums(FromSums(d, row.plane_low), FromSums(d, row.plane_high));
+      const auto score = LaneScore(df, query, first_row + r, scale, scalar, kept, plane);
+      StoreUpTo(df, score, scores + (first_row + r) * stride, n);
     };
     store(row0, 0);
     if constexpr (kRows > 1) store(row1, 1);

@@ -13,6 +13,7 @@
 
 #include "backend/cpu/attention_kernels.h"
 #include "backend/cpu/lanes-inl.h"
+#include "backend/cpu/quad_dot-inl.h"
 #include "backend/cpu/tiles.h"
 #include "hwy/highway.h"
 #include "kv/lane_store.h"
@@ -27,7 +28,8 @@ namespace hn = hwy::HWY_NAMESPACE;
 // 128 high + low, and their two bytes lie in tables of their own. So a score is right to 2^-15 of
 // the sum of its terms' sizes; everything else in the integer sums is exact.
 struct LaneQuery {
-  // [n_rows, 2, Dp] low bytes of q, then high bytes + 128; Dp = D rounded up to 64, 0 behind D.
+  // [n_rows, 2, Dp] low bytes of q, then high bytes + kHighBias; Dp = D rounded up to 64, 0 behind
+  // D.
   uint8_t* q;
   // [n_rows, 2, 2, 64 W] low bytes, then high bytes; of channels 0…3 of every eight, then 4…7.
   // Entry 64 w + 16 p + e: channels from 32 w + 8 p (+ 4) on, bit i of e: channel i counts as +.
@@ -46,6 +48,9 @@ inline LaneQuery MakeLaneQuery(const RowsView&, const float*, size_t, bool, floa
 #else
 
 inline constexpr float kMostOf15Bits = 16256;  // 127 · 128
+
+// What dot products of unsigned with signed bytes (VNNI) make of codes and high bytes of q.
+inline constexpr uint8_t kHighBias = kNativeUnsigned ? 128 : 0;
 
 // Stores the two bytes of round(v / step) to low[0] and high[0] … of every lane.
 template <class DF>
@@ -72,7 +77,7 @@ inline float MakeQueryTable(const float* q, size_t dim, uint8_t* low, uint8_t* h
   const float largest = hn::ReduceMax(df, most);
   const FloatVec inverse = hn::Set(df, largest > 0 ? kMostOf15Bits / largest : 0.0f);
   for (size_t j = 0; j < RoundUp(dim, 64); j += lanes) {
-    StoreSplit(df, hn::Mul(at(j), inverse), 128, low + j, high + j);
+    StoreSplit(df, hn::Mul(at(j), inverse), kHighBias, low + j, high + j);
   }
   return largest / kMostOf15Bits;
 }
@@ -139,17 +144,20 @@ HWY_INLINE hn::Vec<DF> LaneHalves(DF df, const std::byte* p) {
   return LoadFloats(df, reinterpret_cast<const hwy::float16_t*>(p));
 }
 
-// One row's scores of Lanes(df) tokens from their integer sums: 128 high + low, of kept channels
-// and of the plane.
+// One row's scores of Lanes(df) tokens from their integer sums of kept channels and of the plane.
 template <class DF, class VI>
 HWY_INLINE hn::Vec<DF> LaneScore(DF df, const LaneQuery& query, size_t r, hn::Vec<DF> scale,
-                                 hn::Vec<DF> scalar, VI kept_low, VI kept_high, VI plane_low,
-                                 VI plane_high) {
-  const auto kept = hn::ConvertTo(df, hn::Add(hn::ShiftLeft<7>(kept_high), kept_low));
-  const auto plane = hn::ConvertTo(df, hn::Add(hn::ShiftLeft<7>(plane_high), plane_low));
+                                 hn::Vec<DF> scalar, VI kept, VI plane) {
   const auto a = hn::Mul(scale, hn::Set(df, query.q_step[r]));
   const auto s = hn::Mul(scalar, hn::Set(df, query.sums_step[r]));
-  return hn::MulAdd(kept, a, hn::MulAdd(plane, s, hn::Set(df, query.centre[r])));
+  return hn::MulAdd(hn::ConvertTo(df, kept), a,
+                    hn::MulAdd(hn::ConvertTo(df, plane), s, hn::Set(df, query.centre[r])));
+}
+
+// 128 high + low.
+template <class V>
+HWY_INLINE V JoinSums(V low, V high) {
+  return hn::Add(hn::ShiftLeft<7>(high), low);
 }
 
 #endif  // HWY_TARGET == HWY_SCALAR

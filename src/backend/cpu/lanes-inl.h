@@ -133,6 +133,17 @@ HWY_INLINE float HalfAt(const uint8_t* p) {
   return hn::GetLane(LoadFloats(df, reinterpret_cast<const hwy::float16_t*>(p)));
 }
 
+// Stores the first n lanes, all if n is more. hn::StoreN() for all, too, costs AMD's AVX2 dozens of
+// cycles.
+template <class DF, class T>
+HWY_INLINE void StoreUpTo(DF df, hn::Vec<DF> v, T* p, size_t n) {
+  if (n >= hn::Lanes(df)) {
+    hn::StoreU(v, df, p);
+  } else {
+    hn::StoreN(v, df, p, n);
+  }
+}
+
 // out[i] = the sum of the lanes of vector i.
 template <class DF, class V = hn::Vec<DF>>
 HWY_INLINE void Sum4(DF df, V v0, V v1, V v2, V v3, float* out) {

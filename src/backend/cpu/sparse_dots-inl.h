@@ -290,7 +290,7 @@ HWY_NOINLINE void SparseDotsOf(const RowsView& keys, size_t first, size_t n,
     const FloatVec centre = hn::Set(df, query.centre[r]);
     for (size_t t = 0; t < n; t += hn::Lanes(df)) {
       const FloatVec score = hn::MulAdd(hn::LoadN(df, row + t, n - t), step, centre);
-      hn::StoreN(score, df, row + t, n - t);
+      StoreUpTo(df, score, row + t, n - t);
     }
   }
 }
