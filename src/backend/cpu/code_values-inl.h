@@ -1,5 +1,5 @@
-// Weighted sums of q8_0 values in integers, on AVX-512 with dot products of bytes (VNNI). Elsewhere
-// codes become floats (attend_few.cc).
+// Weighted sums of q8_0 values in integers, on AVX-512 with dot products of bytes (VNNI). Other x86
+// has code_words-inl.h; elsewhere codes become floats (attend_few.cc).
 #if defined(SPARK_BACKEND_CPU_CODE_VALUES_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef SPARK_BACKEND_CPU_CODE_VALUES_INL_H_
 #undef SPARK_BACKEND_CPU_CODE_VALUES_INL_H_
@@ -12,11 +12,16 @@
 #include <cstring>
 
 #include "backend/cpu/attention_kernels.h"
+#include "backend/cpu/code_scales-inl.h"
+#include "backend/cpu/code_words-inl.h"
 #include "backend/cpu/lanes-inl.h"
 #include "backend/cpu/quad_dot-inl.h"
 #include "backend/cpu/tiles.h"
 #include "hwy/highway.h"
 #include "kv/packed_row.h"
+
+// All but the targets of code_words-inl.h. Around the region, which clang wants not to be empty.
+#if !HWY_ARCH_X86 || HWY_TARGET <= HWY_AVX3_DL || HWY_TARGET >= HWY_EMU128
 
 HWY_BEFORE_NAMESPACE();
 namespace spark::HWY_NAMESPACE {
@@ -144,47 +149,22 @@ class CodeValues {
   // 32 bits.
   template <class Memory>
   void FetchScales(const std::byte* rows, size_t n, size_t g, Memory& memory) {
-    const FloatTag df;
     const Sum d32;
     const hn::FixedTag<uint32_t, 16> du32;
-    const hn::FixedTag<hwy::float16_t, 16> dh;
-    const hn::FixedTag<uint16_t, 16> d16;
-    const auto halves = [&](auto words) SPARK_INLINE_LAMBDA {
-      return hn::PromoteTo(df, hn::BitCast(dh, hn::TruncateTo(d16, words)));
-    };
     const auto* pairs = reinterpret_cast<const int32_t*>(rows + g / 2 * 4);
     const auto row_bytes = hn::Set(d32, static_cast<int32_t>(values_.row_bytes));
     const auto last = hn::Set(d32, static_cast<int32_t>(n - 1));
-    const size_t end = RoundUp(n, 64);
-    float* scales0 = scales_ + g * kTokens;
-    float* scales1 = scales0 + kTokens;
-    FloatVec most0 = hn::Zero(df), most1 = hn::Zero(df);
+    float* scales = scales_ + g * kTokens;
     auto ahead = memory.Begin();
-    for (size_t t = 0; t < end; t += 16) {
+    const auto fetch = [&](size_t t) SPARK_INLINE_LAMBDA {
       ahead.Step();
       ahead.Step();
       const auto tokens = hn::Iota(d32, static_cast<int32_t>(t));
       const auto offsets = hn::Mul(hn::Min(tokens, last), row_bytes);
-      const auto found = hn::BitCast(du32, hn::GatherOffset(d32, pairs, offsets));
-      const auto valid = hn::RebindMask(df, hn::Le(tokens, last));
-      const FloatVec s0 = hn::IfThenElseZero(valid, halves(found));
-      const FloatVec s1 = hn::IfThenElseZero(valid, halves(hn::ShiftRight<16>(found)));
-      most0 = hn::Max(most0, s0);
-      most1 = hn::Max(most1, s1);
-      hn::Store(s0, df, scales0 + t);
-      hn::Store(s1, df, scales1 + t);
-    }
-    memory.End(ahead);
-    const auto finish = [&](FloatVec most, float& step, float* scales) SPARK_INLINE_LAMBDA {
-      const float largest = hn::ReduceMax(df, most);
-      step = largest * (1 / 65535.0f);
-      const FloatVec inverse = hn::Set(df, largest > 0 ? 65535.0f / largest : 0.0f);
-      for (size_t t = 0; t < end; t += 16) {
-        hn::Store(hn::Mul(hn::Load(df, scales + t), inverse), df, scales + t);
-      }
+      return hn::BitCast(du32, hn::GatherOffset(d32, pairs, offsets));
     };
-    finish(most0, steps_[g], scales0);
-    finish(most1, steps_[g + 1], scales1);
+    ShareScalePairs(n, RoundUp(n, 64), 65535.0f, scales, scales + kTokens, steps_ + g, fetch);
+    memory.End(ahead);
   }
 
   // Products of p and scales in 16 bits: low bytes at out, high bytes at out + kTokens. Weights
@@ -308,5 +288,7 @@ class CodeValues {
 
 }  // namespace spark::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
+
+#endif
 
 #endif  // SPARK_BACKEND_CPU_CODE_VALUES_INL_H_

@@ -48,6 +48,13 @@ HWY_INLINE void ByThreeRows(size_t n_rows, const Body& body) {
   for (; n_rows - r >= 2; r += 2) body(std::integral_constant<size_t, 2>(), r);
   if (n_rows > r) body(std::integral_constant<size_t, 1>(), r);
 }
+// The same for groups of four, and three and two of five.
+template <class Body>
+HWY_INLINE void ByFourRows(size_t n_rows, const Body& body) {
+  size_t r = 0;
+  for (; n_rows - r >= 4 && n_rows - r != 5; r += 4) body(std::integral_constant<size_t, 4>(), r);
+  ByThreeRows(n_rows - r, [&](auto rows, size_t i) SPARK_INLINE_LAMBDA { body(rows, r + i); });
+}
 
 // At most 16 lanes on every target, so that blocks of 16 and 32 elements hold whole vectors.
 using FloatTag = hn::CappedTag<float, 16>;
