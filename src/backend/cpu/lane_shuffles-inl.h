@@ -279,10 +279,14 @@ HWY_INLINE void LanesScores(const std::byte* tile, const LaneLayout& layout, con
   };
   const auto* quad = reinterpret_cast<const uint8_t*>(tile + layout.first_quad()) + 4 * lane;
   for (size_t i = 0; i < layout.quads; ++i, quad += LaneLayout::kQuadBytes) {
-    // Lest g++ loads all tables before the loop, to keep them in memory again.
-    if constexpr (kFewBlocks) hwy::PreventElision(table);
-    add(chunk.first_block[i_tile][i], chunk.end_block[i_tile][i], hn::LoadU(d, quad),
-        hn::LoadU(d, quad + 64));
+    const auto channels = hn::LoadU(d, quad), codes = hn::LoadU(d, quad + 64);
+    if constexpr (kFewBlocks) {
+      // Lest g++ loads all tables before the loop, and keeps them in memory again.
+      hwy::PreventElision(table);
+      add(0, 4, channels, codes);
+    } else {
+      add(chunk.first_block[i_tile][i], chunk.end_block[i_tile][i], channels, codes);
+    }
   }
   if (layout.rest > 0) {
     const std::byte* rest = tile + layout.first_quad() + layout.quads * LaneLayout::kQuadBytes;
