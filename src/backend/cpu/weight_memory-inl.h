@@ -42,24 +42,28 @@ HWY_INLINE void PrefetchToL2(const std::byte* p) {
 
 // Asks for the lines that come behind kBytes of weights.
 template <size_t kBytes>
-HWY_INLINE void PrefetchAhead(const void* weights) {
-  const auto* p = static_cast<const std::byte*>(weights);
-  if (Bursts()) return;
+HWY_INLINE void PrefetchInStep(const std::byte* p) {
   for (size_t i = 0; i < kBytes; i += 64) {
     PrefetchToL2(p + kPrefetchL2Bytes + i);
     hwy::Prefetch(p + kPrefetchL1Bytes + i);
   }
 }
 
+// The same, unless who goes over the rows asks in bursts.
+template <size_t kBytes>
+HWY_INLINE void PrefetchAhead(const void* weights) {
+  if (!Bursts()) PrefetchInStep<kBytes>(static_cast<const std::byte*>(weights));
+}
+
 // The same, but where bursts are better asks for kBurstBytes once in as many.
 template <size_t kBytes>
 HWY_INLINE void PrefetchOrBurst(const void* weights) {
   constexpr size_t kBurstBytes = 2048;
+  const auto* p = static_cast<const std::byte*>(weights);
   if (!Bursts()) {
-    PrefetchAhead<kBytes>(weights);
-  } else if (reinterpret_cast<uintptr_t>(weights) % kBurstBytes < kBytes) {
-    const auto* ahead = static_cast<const std::byte*>(weights) + kPrefetchBytes;
-    for (size_t i = 0; i < kBurstBytes; i += 64) hwy::Prefetch(ahead + i);
+    PrefetchInStep<kBytes>(p);
+  } else if (reinterpret_cast<uintptr_t>(p) % kBurstBytes < kBytes) {
+    for (size_t i = 0; i < kBurstBytes; i += 64) hwy::Prefetch(p + kPrefetchBytes + i);
   }
 }
 
