@@ -5,14 +5,14 @@
 #include <iterator>
 #include <numeric>
 
+#include "base/tiles.h"
+
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
 
 namespace spark {
 namespace {
-
-constexpr size_t RoundUp(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
 size_t Sum(const std::map<std::byte*, size_t>& pieces) {
   return std::accumulate(pieces.begin(), pieces.end(), size_t{0},

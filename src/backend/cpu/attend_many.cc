@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "backend/cpu/attention_kernels.h"
-#include "backend/cpu/tiles.h"
+#include "base/tiles.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "backend/cpu/attend_many.cc"

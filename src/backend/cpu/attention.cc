@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <span>
 
-#include "backend/cpu/tiles.h"
+#include "base/tiles.h"
 
 namespace spark {
 namespace {
@@ -213,26 +214,40 @@ void Attention::RunItem(const Item& item, const float* q, size_t n, size_t n_hea
   }
 }
 
-// out = Σ_i exp(max_i - max) values_i / Σ_i exp(max_i - max) sum_i, over a tile's items in order.
-void Attention::FoldTile(const Tile& tile, size_t n_heads, size_t group, size_t dim,
-                         float* out) const {
-  const Item* items = &items_[tile.first_item];
-  for (size_t r = 0; r < items->n_rows; ++r) {
-    float max = kMasked;
-    for (size_t i = 0; i < tile.n_items; ++i) max = std::max(max, max_[items[i].place + r]);
-    const size_t token = (items->first_row + r) / group;
-    const size_t head = items->head * group + (items->first_row + r) % group;
-    float* row = out + (token * n_heads + head) * dim;
-    std::fill_n(row, dim, 0.0f);
-    float sum = 0;
-    for (size_t i = 0; i < tile.n_items; ++i) {
-      const size_t place = items[i].place + r;
-      const float weight = std::exp(max_[place] - max);
-      sum += weight * sum_[place];
-      for (size_t j = 0; j < dim; ++j) row[j] += weight * values_[place * dim + j];
-    }
-    for (size_t j = 0; j < dim; ++j) row[j] /= sum;
+// out = Σ_i exp(max_i - max) values_i / Σ_i exp(max_i - max) sum_i, over the items of the row's
+// tile in order.
+void Attention::FoldRow(const Tile& tile, size_t r, size_t dim, float* out) const {
+  const std::span items(&items_[tile.first_item], tile.n_items);
+  float max = kMasked;
+  for (const Item& item : items) max = std::max(max, max_[item.place + r]);
+  std::fill_n(out, dim, 0.0f);
+  float sum = 0;
+  for (const Item& item : items) {
+    const size_t place = item.place + r;
+    const float weight = std::exp(max_[place] - max);
+    sum += weight * sum_[place];
+    for (size_t j = 0; j < dim; ++j) out[j] += weight * values_[place * dim + j];
   }
+  for (size_t j = 0; j < dim; ++j) out[j] /= sum;
+}
+
+void Attention::Fold(size_t n, size_t n_heads, size_t group, size_t dim, float* out) {
+  const size_t tiles_a_head = CeilDiv(n * group, kMaxQueryRows);
+  const auto fold = [&](size_t k) {  // row k of out: [n, n_heads]
+    const size_t head = k % n_heads;
+    const size_t row = k / n_heads * group + head % group;
+    const Tile& tile = tiles_[head / group * tiles_a_head + row / kMaxQueryRows];
+    FoldRow(tile, row % kMaxQueryRows, dim, out + k * dim);
+  };
+  // Row by row where rows are few: a layer with one KV head has four of them, and hundreds of
+  // items.
+  const size_t n_rows = n * n_heads;
+  const size_t shared = n * group <= kFewQueryRows ? 1 : kMaxQueryRows;
+  const size_t step = max_.size() > kWorthSharing ? shared : n_rows;
+  team_.For(CeilDiv(n_rows, step), [&](size_t i, size_t) {
+    const size_t end = std::min((i + 1) * step, n_rows);
+    for (size_t k = i * step; k < end; ++k) fold(k);
+  });
 }
 
 void Attention::Attend(const float* q, size_t n, size_t n_heads, const LayerCache& layer,
@@ -243,7 +258,6 @@ void Attention::Attend(const float* q, size_t n, size_t n_heads, const LayerCach
   const auto run = [&](size_t item, bool prepared, size_t thread) {
     RunItem(items_[item], q, n, n_heads, layer, scale, prepared, thread);
   };
-  const auto fold = [&](size_t t, size_t) { FoldTile(tiles_[t], n_heads, group, dim, out); };
   const size_t n_items = items_.size();
   if (n * group <= kFewQueryRows) {
     const size_t share = CeilDiv(n_items, kSharesAThread * team_.size());
@@ -257,11 +271,7 @@ void Attention::Attend(const float* q, size_t n, size_t n_heads, const LayerCach
     // Last items first: with a causal tail they are the longest.
     team_.For(n_items, [&](size_t i, size_t thread) { run(n_items - 1 - i, false, thread); });
   }
-  if (max_.size() > kWorthSharing) {
-    team_.For(tiles_.size(), fold);
-  } else {
-    for (size_t t = 0; t < tiles_.size(); ++t) fold(t, 0);
-  }
+  Fold(n, n_heads, group, dim, out);
 }
 
 void Attention::Scores(const float* q, size_t group, const KeyStore& keys, float* scores) {

@@ -55,7 +55,9 @@ class Attention {
   // `prepared`: as AttendFew() has it.
   void RunItem(const Item& item, const float* q, size_t n, size_t n_heads, const LayerCache& layer,
                const ScoreScale& scale, bool prepared, size_t thread);
-  void FoldTile(const Tile& tile, size_t n_heads, size_t group, size_t dim, float* out) const;
+  // Makes the output of partial results.
+  void FoldRow(const Tile& tile, size_t r, size_t dim, float* out) const;
+  void Fold(size_t n, size_t n_heads, size_t group, size_t dim, float* out);
 
   ThreadTeam& team_;
   std::vector<TokenRun> stores_;  // whole ones

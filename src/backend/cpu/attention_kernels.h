@@ -9,8 +9,8 @@
 #include <span>
 
 #include "backend/backend.h"
-#include "backend/cpu/tiles.h"
 #include "base/dtype.h"
+#include "base/tiles.h"
 #include "kv/kv_cache.h"
 
 namespace spark {

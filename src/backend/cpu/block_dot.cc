@@ -1,6 +1,6 @@
 #include "backend/cpu/block_dot.h"
 
-#include "backend/cpu/tiles.h"
+#include "base/tiles.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "backend/cpu/block_dot.cc"

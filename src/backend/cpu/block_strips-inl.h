@@ -14,9 +14,9 @@
 #include "backend/cpu/block_lanes-inl.h"
 #include "backend/cpu/int_matmul.h"
 #include "backend/cpu/quad_dot-inl.h"
-#include "backend/cpu/tiles.h"
 #include "backend/cpu/weight_memory-inl.h"
 #include "backend/dequantize.h"
+#include "base/tiles.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();

@@ -16,7 +16,7 @@
 #include "backend/cpu/code_words-inl.h"
 #include "backend/cpu/lanes-inl.h"
 #include "backend/cpu/quad_dot-inl.h"
-#include "backend/cpu/tiles.h"
+#include "base/tiles.h"
 #include "hwy/highway.h"
 #include "kv/packed_row.h"
 

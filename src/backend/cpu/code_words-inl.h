@@ -14,7 +14,7 @@
 #include "backend/cpu/attention_kernels.h"
 #include "backend/cpu/code_scales-inl.h"
 #include "backend/cpu/lanes-inl.h"
-#include "backend/cpu/tiles.h"
+#include "base/tiles.h"
 #include "hwy/highway.h"
 #include "kv/packed_row.h"
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "backend/cpu/elementwise.h"
-#include "backend/cpu/tiles.h"
+#include "base/tiles.h"
 
 namespace spark {
 namespace {

@@ -14,7 +14,7 @@
 #include "backend/cpu/attention_kernels.h"
 #include "backend/cpu/lanes-inl.h"
 #include "backend/cpu/quad_dot-inl.h"
-#include "backend/cpu/tiles.h"
+#include "base/tiles.h"
 #include "hwy/highway.h"
 #include "kv/lane_store.h"
 

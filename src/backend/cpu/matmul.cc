@@ -5,8 +5,8 @@
 #include "backend/cpu/block_dot.h"
 #include "backend/cpu/float_matmul.h"
 #include "backend/cpu/int_matmul.h"
-#include "backend/cpu/tiles.h"
 #include "backend/cpu/unpack.h"
+#include "base/tiles.h"
 
 namespace spark {
 namespace {

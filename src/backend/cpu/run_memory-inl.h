@@ -13,8 +13,8 @@
 
 #include "backend/cpu/attention_kernels.h"
 #include "backend/cpu/lanes-inl.h"
-#include "backend/cpu/tiles.h"
 #include "backend/cpu/weight_memory-inl.h"
+#include "base/tiles.h"
 #include "hwy/highway.h"
 #include "kv/channel_mask.h"
 #include "kv/packed_row.h"

@@ -19,8 +19,8 @@
 #include "backend/cpu/attention_kernels.h"
 #include "backend/cpu/expand_rows-inl.h"
 #include "backend/cpu/lanes-inl.h"
-#include "backend/cpu/tiles.h"
 #include "base/dtype.h"
+#include "base/tiles.h"
 #include "hwy/highway.h"
 #include "kv/packed_row.h"
 

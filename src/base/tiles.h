@@ -1,6 +1,6 @@
 // Arithmetic of blocks and tiles.
-#ifndef SPARK_BACKEND_CPU_TILES_H_
-#define SPARK_BACKEND_CPU_TILES_H_
+#ifndef SPARK_BASE_TILES_H_
+#define SPARK_BASE_TILES_H_
 
 #include <cstddef>
 
@@ -11,4 +11,4 @@ constexpr size_t RoundUp(size_t a, size_t b) { return CeilDiv(a, b) * b; }
 
 }  // namespace spark
 
-#endif  // SPARK_BACKEND_CPU_TILES_H_
+#endif  // SPARK_BASE_TILES_H_
