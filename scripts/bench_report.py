@@ -10,8 +10,8 @@ OURS = ("f16", "q8_0", "spark:0.8 f16", "spark:0.8 q8_0")
 
 # ---- the model's shape ---------------------------------------------------------------------------
 
-def gguf_metadata(path):
-    """The numbers and strings of a GGUF file; arrays are skipped."""
+def read_gguf(path):
+    """The numbers and strings of a GGUF file, without arrays; and the bytes of its tensors."""
     sizes = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q",
              12: "d"}
     with open(path, "rb") as file:
@@ -35,20 +35,35 @@ def gguf_metadata(path):
             return number(sizes[kind])
 
         if file.read(4) != b"GGUF":
-            return {}
-        number("I"), number("Q")
-        return {string(): value(number("I")) for _ in range(number("Q"))}
+            return {}, {}
+        number("I")
+        n_tensors, n_values = number("Q"), number("Q")
+        meta = {string(): value(number("I")) for _ in range(n_values)}
+        offsets = {}
+        for _ in range(n_tensors):
+            name = string()
+            file.seek(8 * number("I") + 4, 1)  # dimensions, type
+            offsets[name] = number("Q")
+        alignment = meta.get("general.alignment", 32)
+        data = -(-file.tell() // alignment) * alignment
+        starts = sorted(offsets.values()) + [file.seek(0, 2) - data]
+        after = dict(zip(starts, starts[1:]))
+        return meta, {name: after[start] - start for name, start in offsets.items()}
 
 
 class Shape:
     def __init__(self, path):
-        meta = gguf_metadata(path)
+        meta, tensors = read_gguf(path)
         arch = meta["general.architecture"]
         self.layers = meta[f"{arch}.block_count"]
         self.heads = meta[f"{arch}.attention.head_count"]
         self.dim = meta.get(f"{arch}.attention.key_length",
                             meta[f"{arch}.embedding_length"] // self.heads)
         self.window = meta.get(f"{arch}.attention.sliding_window")
+        # What a decoded token reads: all, but the embeddings only where they are the output as well.
+        self.weight_bytes = sum(tensors.values())
+        if "output.weight" in tensors:
+            self.weight_bytes -= tensors.get("token_embd.weight", 0)
         # Gemma 3: five layers with a window, then one without.
         self.windowed = sum((i + 1) % 6 != 0 for i in range(self.layers)) if arch == "gemma3" else 0
 
@@ -160,35 +175,66 @@ def bytes_table(results):
     return lines
 
 
-def goals_table(results, threads):
-    """The goals of this project's issue on speed, and what was reached."""
-    lines = [row(["goal", "at least", "reached"]), "|---" * 3 + "|"]
+def bytes_read(results, shape, case, setting):
+    """Of a decoded token: weights, and the cache if its size is known."""
+    if case == "decode 0":
+        return shape.weight_bytes
+    cache = results.value("ours", case, setting, "kv_bytes")
+    return cache and shape.weight_bytes + cache
 
-    def add(text, least, reached, digits=2):
-        met = "" if reached is None else f"{reached:.{digits}f}{'' if reached >= least else ' ✗'}"
-        lines.append(row([text, f"{least}", met]))
+
+def limits_table(results, shape, threads):
+    """How fast decoding would be if it did nothing but read what it has to."""
+    read = results.machine(f"Probe/read/T:{threads}")
+    lines = [row(["", "MB read a token", "tokens/s that memory allows", "reached", "share"]),
+             "|---" * 5 + "|"]
+    for case in results.cases("decode"):
+        for setting in OURS[:1] if case == "decode 0" else OURS:
+            size = bytes_read(results, shape, case, setting)
+            rate = results.rate("ours", case, setting)
+            if size and rate and read:
+                most = read / size
+                lines.append(row([f"{case}, {setting}", number(size / 1e6), number(most),
+                                  number(rate), f"{100 * rate / most:.0f} %"]))
+    return lines
+
+
+def goals_table(results, shape, threads):
+    """The goals of this project's issue on speed, what was reached, and for decoding what memory
+    would allow against the same peer."""
+    lines = [row(["goal", "at least", "reached", "memory allows"]), "|---" * 4 + "|"]
+    read = results.machine(f"Probe/read/T:{threads}")
+
+    def add(text, least, reached, most=None):
+        met = "" if reached is None else f"{reached:.2f}{'' if reached >= least else ' ✗'}"
+        lines.append(row([text, f"{least}", met, number(most, 2)]))
 
     def against(case, setting, programs):
+        """(what was reached, what memory allows)"""
         best = max((results.best(p, case)[0] or 0 for p in programs))
         own = results.rate("ours", case, setting)
-        return own / best if own and best else None
+        if not own or not best:
+            return None, None
+        size = bytes_read(results, shape, case, setting) if case.startswith("decode") else None
+        return own / best, read / size / best if read and size else None
 
     for n in (512, 4096):
-        add(f"prefill {n} / best peer", 1.2, against(f"prefill {n}", "f16", PEERS))
+        add(f"prefill {n} / best peer", 1.2, *against(f"prefill {n}", "f16", PEERS))
     depths = [int(c.split()[1]) for c in results.cases("decode")]
     for depth in depths:
         least = {0: 1.1, 4096: 1.5}.get(depth, 2)
-        add(f"decode {depth}, f16 / best peer", least, against(f"decode {depth}", "f16", PEERS))
-    if max(depths, default=0) <= 4096:
+        add(f"decode {depth}, f16 / best peer", least, *against(f"decode {depth}", "f16", PEERS))
+    # With windows, weights are most of what a token reads, whatever the depth: no goals there.
+    if max(depths, default=0) <= 4096 or shape.windowed:
         return lines
     deep, sparse = f"decode {max(depths)}", "spark:0.8 q8_0"
     far = max(depths) >= 32768
-    add(f"{deep}, {sparse} / best peer", 5 if far else 4, against(deep, sparse, PEERS))
-    add(f"{deep}, {sparse} / llama.cpp", 7 if far else 4, against(deep, sparse, PEERS[:1]))
+    add(f"{deep}, {sparse} / best peer", 5 if far else 4, *against(deep, sparse, PEERS))
+    add(f"{deep}, {sparse} / llama.cpp", 7 if far else 4, *against(deep, sparse, PEERS[:1]))
     ours = [results.rate("ours", deep, s) for s in (sparse, "f16")]
     add(f"{deep}, {sparse} / our f16", 2, ours[0] / ours[1] if all(ours) else None)
     for setting in ("f16", sparse):
-        speed, read = reading_speed(results, setting), results.machine(f"Probe/read/T:{threads}")
+        speed = reading_speed(results, setting)
         add(f"attention, {setting}: share of read bandwidth", 0.6, speed and read and speed / read)
     return lines
 
@@ -284,7 +330,9 @@ def report(records, model, threads):
              f"{number(read and read / 1e9)} GB/s; medians of {rounds} rounds in turn. Ours "
              f"{ours.get('version', '')} ({ours.get('simd', '')}); llama.cpp built here "
              f"({built['llama.cpp']}); ik_llama.cpp prebuilt ({built['ik_llama.cpp']}).", ""]
+    shape = Shape(model)
     for table in (rates_table(results), ratios_table(results), bytes_table(results),
-                  growth_table(results, threads), goals_table(results, threads)):
+                  growth_table(results, threads), limits_table(results, shape, threads),
+                  goals_table(results, shape, threads)):
         lines += table + [""]
-    return "\n".join(lines + prefill_lines(results, Shape(model), threads)) + "\n"
+    return "\n".join(lines + prefill_lines(results, shape, threads)) + "\n"
