@@ -117,13 +117,13 @@ HWY_INLINE LaneBytes LaneRestAt(const std::byte* p, size_t rest) {
   return hn::BitCast(d, hn::PromoteTo(d32, hn::LoadU(d16, reinterpret_cast<const uint16_t*>(p))));
 }
 
-// What a tile's scores are made of, for up to three query rows. Rows have names and are no array:
+// What a tile's scores are made of, for up to four query rows. Rows have names and are no array:
 // g++ would keep that in memory.
 template <size_t kRows>
 struct LaneTile {
   const LaneQuery& query;
   size_t first_row;
-  LaneRow row0, row1, row2;
+  LaneRow row0, row1, row2, row3;
   LaneSums codes;  // Σ c
 
   HWY_INLINE LaneTile(const LaneQuery& query_in, size_t first_row_in)
@@ -143,6 +143,9 @@ struct LaneTile {
     }
     if constexpr (kRows > 2) {
       row2.template AddQuad<kTables>(table + 2 * query.q_bytes, half, channels, c);
+    }
+    if constexpr (kRows > 3) {
+      row3.template AddQuad<kTables>(table + 3 * query.q_bytes, half, channels, c);
     }
   }
   template <size_t kTables>
@@ -164,6 +167,7 @@ struct LaneTile {
     row0.AddSigns(table, half, i);
     if constexpr (kRows > 1) row1.AddSigns(table + query.sums_bytes, half, i);
     if constexpr (kRows > 2) row2.AddSigns(table + 2 * query.sums_bytes, half, i);
+    if constexpr (kRows > 3) row3.AddSigns(table + 3 * query.sums_bytes, half, i);
   }
   // tile: for its scales.
   HWY_INLINE void Store(const std::byte* tile, size_t n, float* scores, size_t stride) const {
@@ -182,6 +186,7 @@ struct LaneTile {
     store(row0, 0);
     if constexpr (kRows > 1) store(row1, 1);
     if constexpr (kRows > 2) store(row2, 2);
+    if constexpr (kRows > 3) store(row3, 3);
   }
 };
 
@@ -222,7 +227,7 @@ void LaneDotsOf(const LaneStore& keys, size_t first, size_t n, const LaneQuery& 
   auto ahead = memory.Begin();
   for (size_t t = 0; t < n; t += LaneLayout::kTokens, tile += layout.tile_bytes()) {
     ahead.Step();
-    ByThreeRows(n_rows, [&](auto rows, size_t r) SPARK_INLINE_LAMBDA {
+    ByFourRows(n_rows, [&](auto rows, size_t r) SPARK_INLINE_LAMBDA {
       LaneTileScores<rows, kTables>(tile, layout, query, r, n - t, scores + t, stride);
     });
   }
