@@ -79,8 +79,7 @@ void PlanGpu(const Model& model, const SessionOptions& options, MemoryPlan& plan
   if (options.backend != "cuda") return;
   const ModelConfig& config = model.config();
   plan.gpu_weights = plan.weights;
-  const size_t grown =
-      plan.tail_tokens + std::max<size_t>(DenseStore::kGrowTokens, plan.tail_tokens / 4);
+  const size_t grown = plan.tail_tokens + DenseStore::GrowthStep(plan.tail_tokens);
   plan.gpu_kv = plan.kv.total() + TailBytes(config, options, grown);
   const uint64_t scalars = plan.chunk * config.n_kv_heads * sizeof(float);
   const uint64_t weights = config.kv_size() * sizeof(float);

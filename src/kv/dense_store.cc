@@ -33,8 +33,8 @@ DenseStore DenseStore::FromRows(DType type, size_t dim, size_t n, std::span<cons
 }
 
 void DenseStore::Append(const float* rows, size_t n, size_t stride) {
-  const size_t room = bytes_.size() / row_bytes_;
-  if (size_ + n > room) Reserve(std::max(size_ + n, room + std::max(kGrowTokens, room / 4)));
+  const size_t room = capacity();
+  if (size_ + n > room) Reserve(std::max(size_ + n, room + GrowthStep(room)));
   ForParts(n, kPartTokens, [&](size_t first, size_t last) {
     for (size_t i = first; i < last; ++i) {
       PackRow(type_, rows + i * stride, dim_, bytes_.data() + (size_ + i) * row_bytes_);

@@ -36,8 +36,8 @@ class DenseStore {
   size_t capacity() const { return bytes_.size() / row_bytes_; }  // rows there is room for
   const std::byte* data() const { return bytes_.data(); }
 
-  // Appends `n` rows read from `rows + i * stride`, rounded to type(). Room grows in steps of
-  // kGrowTokens rows or a quarter, whichever is more, unless Reserve() made it before.
+  // Appends `n` rows read from `rows + i * stride`, rounded to type(). Where room is missing it
+  // grows by GrowthStep(), unless Reserve() made it before.
   void Append(const float* rows, size_t n, size_t stride);
   void Reserve(size_t n);
   void Truncate(size_t n);  // forgets the rows behind the first n
@@ -56,7 +56,8 @@ class DenseStore {
   size_t AllocatedBytes() const { return bytes_.AllocatedBytes(); }
   const RowChanges& changes() const { return changes_; }
 
-  static constexpr size_t kGrowTokens = 32;
+  // Rows that room for `rows` grows by: a quarter, at least 32.
+  static constexpr size_t GrowthStep(size_t rows) { return rows < 4 * 32 ? 32 : rows / 4; }
 
  private:
   DType type_;

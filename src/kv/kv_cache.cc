@@ -29,7 +29,7 @@ void AddKeyBytes(const DroppedKeyStore& keys, KvBytes& bytes) {
 void ReserveMore(DenseStore& store, size_t n, size_t most) {
   const size_t needed = store.size() + n;
   if (needed <= store.capacity()) return;
-  const size_t step = std::max(DenseStore::kGrowTokens, store.capacity() / 4);
+  const size_t step = DenseStore::GrowthStep(store.capacity());
   store.Reserve(std::max(needed, std::min(most, store.capacity() + step)));
 }
 

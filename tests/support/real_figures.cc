@@ -98,20 +98,23 @@ void CheckPrompts(const Model& model, const nlohmann::json& expected, float tole
   }
 }
 
+void CheckNllRow(const Model& model, const nlohmann::json& nll, std::span<const TokenId> text,
+                 std::span<const TokenId> bos, const NllRow& row, double limit) {
+  const double expected = nll["results"][row.name]["ppl"];
+  const double f32 = Perplexity(model, nll, text, bos, row.plan, true);
+  WARN(row.plan << ": perplexity " << f32 << " in f32 (" << 100 * (f32 / expected - 1)
+                << " %), expected " << expected);
+  CHECK(f32 == Catch::Approx(expected).epsilon(limit));
+  if (!row.by_default) return;
+  const double integer = Perplexity(model, nll, text, bos, row.plan, false);
+  WARN(row.plan << ": " << integer << " by default (" << 100 * (integer / expected - 1) << " %)");
+  CHECK(integer == Catch::Approx(expected).epsilon(0.02));
+}
+
 void CheckNllRows(const Model& model, const nlohmann::json& nll, std::span<const TokenId> text,
                   std::span<const TokenId> bos, std::span<const NllRow> rows, double limit) {
   CHECK(rows.size() == nll["results"].size());  // none left out
-  for (const NllRow& row : rows) {
-    const double expected = nll["results"][row.name]["ppl"];
-    const double f32 = Perplexity(model, nll, text, bos, row.plan, true);
-    WARN(row.plan << ": perplexity " << f32 << " in f32 (" << 100 * (f32 / expected - 1)
-                  << " %), expected " << expected);
-    CHECK(f32 == Catch::Approx(expected).epsilon(limit));
-    if (!row.by_default) continue;
-    const double integer = Perplexity(model, nll, text, bos, row.plan, false);
-    WARN(row.plan << ": " << integer << " by default (" << 100 * (integer / expected - 1) << " %)");
-    CHECK(integer == Catch::Approx(expected).epsilon(0.02));
-  }
+  for (const NllRow& row : rows) CheckNllRow(model, nll, text, bos, row, limit);
 }
 
 }  // namespace spark::testing
