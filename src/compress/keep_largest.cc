@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/tiles.h"
 #include "kv/channel_mask.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -88,7 +89,7 @@ float KeepLargestKernel(const float* numbers, size_t n, size_t n_kept, uint8_t* 
   std::memcpy(x, numbers, n * sizeof(float));
   // Zeros behind the last number are no larger than any, and no bit of the mask is theirs: they
   // count only for a threshold of 0, which is the lower bound without being counted.
-  const size_t padded = (n + lanes - 1) / lanes * lanes;
+  const size_t padded = RoundUp(n, lanes);
   std::fill(x + n, x + padded, 0);
   auto most = hn::Zero(d);
   for (size_t j = 0; j < padded; j += lanes) most = hn::Max(most, hn::Load(d, x + j));

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/checked.h"
+#include "base/tiles.h"
 #include "kv/packed_row.h"
 #include "spark/error.h"
 
@@ -237,7 +238,7 @@ LaneStore LaneStore::FromArrays(const LaneArrays& arrays, size_t head_dim, size_
                  .found = std::to_string(n_kept),
                  .allowed = "0 to " + std::to_string(head_dim)});
   }
-  const size_t n_tiles = (n_tokens + LaneLayout::kTokens - 1) / LaneLayout::kTokens;
+  const size_t n_tiles = CeilDiv(n_tokens, LaneLayout::kTokens);
   CheckArray("tiles", arrays.tiles.size(), n_tiles, LaneLayout(head_dim, n_kept).tile_bytes());
   CheckArray("fill", arrays.fill.size(), head_dim, sizeof(float));
   CheckFinite("fill", arrays.fill);
