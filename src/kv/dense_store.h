@@ -2,6 +2,7 @@
 #ifndef SPARK_KV_DENSE_STORE_H_
 #define SPARK_KV_DENSE_STORE_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -57,7 +58,7 @@ class DenseStore {
   const RowChanges& changes() const { return changes_; }
 
   // Rows that room for `rows` grows by: a quarter, at least 32.
-  static constexpr size_t GrowthStep(size_t rows) { return rows < 4 * 32 ? 32 : rows / 4; }
+  static constexpr size_t GrowthStep(size_t rows) { return std::max<size_t>(32, rows / 4); }
 
  private:
   DType type_;

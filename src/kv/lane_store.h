@@ -32,6 +32,7 @@
 #include <vector>
 
 #include "base/aligned.h"
+#include "base/tiles.h"
 #include "kv/sparse_store.h"
 
 namespace spark {
@@ -124,7 +125,7 @@ class LaneStore {
  private:
   LaneStore(size_t head_dim, size_t n_kept, size_t n_tokens);
 
-  size_t n_tiles() const { return (size_ + LaneLayout::kTokens - 1) / LaneLayout::kTokens; }
+  size_t n_tiles() const { return CeilDiv(size_, LaneLayout::kTokens); }
   size_t StoredChannels() const { return 4 * layout_.quads + layout_.rest; }  // of a token
   std::byte* MutableTile(size_t t);                                           // token t's
   const std::byte* TileOf(size_t t) const { return Tile(t / LaneLayout::kTokens); }

@@ -14,6 +14,7 @@
 #include <cstddef>
 
 #include "base/dtype.h"
+#include "base/tiles.h"
 
 namespace spark {
 
@@ -24,7 +25,7 @@ void CheckCacheType(DType type);
 
 constexpr size_t PackedScaleBytes(DType type, size_t n) {
   const bool quantized = type == DType::kQ8_0 || type == DType::kQ4_0;
-  return quantized ? (n + kScaleGroup - 1) / kScaleGroup * 2 : 0;
+  return quantized ? CeilDiv(n, kScaleGroup) * 2 : 0;
 }
 // type: f32, f16, bf16, q8_0 or q4_0. 0 elements take 0 bytes.
 constexpr size_t PackedRowBytes(DType type, size_t n) {
