@@ -42,15 +42,20 @@ HWY_INLINE void ShareScalePairs(size_t n, size_t end, float whole, float* scales
     return hn::PromoteTo(df, hn::BitCast(dh, hn::TruncateTo(d16, words)));
   };
   FloatVec most0 = hn::Zero(df), most1 = hn::Zero(df);
-  for (size_t t = 0; t < end; t += hn::Lanes(df)) {
-    const auto valid = hn::FirstN(df, n - HWY_MIN(t, n));
+  const auto take = [&](size_t t, const auto& seen) SPARK_INLINE_LAMBDA {
     const auto found = fetch(t);
-    const FloatVec s0 = hn::IfThenElseZero(valid, halves(found));
-    const FloatVec s1 = hn::IfThenElseZero(valid, halves(hn::ShiftRight<16>(found)));
+    const FloatVec s0 = seen(halves(found)), s1 = seen(halves(hn::ShiftRight<16>(found)));
     most0 = hn::Max(most0, s0);
     most1 = hn::Max(most1, s1);
     hn::Store(s0, df, scales0 + t);
     hn::Store(s1, df, scales1 + t);
+  };
+  const size_t lanes = hn::Lanes(df);
+  size_t t = 0;
+  for (; t + lanes <= n; t += lanes) take(t, [](FloatVec s) SPARK_INLINE_LAMBDA { return s; });
+  for (; t < end; t += lanes) {
+    const auto valid = hn::FirstN(df, n - HWY_MIN(t, n));
+    take(t, [&](FloatVec s) SPARK_INLINE_LAMBDA { return hn::IfThenElseZero(valid, s); });
   }
   steps[0] = ShareScales(most0, whole, end, scales0);
   steps[1] = ShareScales(most1, whole, end, scales1);

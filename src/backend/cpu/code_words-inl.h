@@ -145,15 +145,17 @@ class CodeValues {
   // has to wait.
   template <class Memory>
   void CopyScales(const std::byte* rows, size_t n, Memory& memory) {
+    const size_t row_bytes = values_.row_bytes;
     auto ahead = memory.Begin();
     for (size_t g = 0; g < groups_; g += 2) {
       const std::byte* row = rows + g * PackedScaleBytes(DType::kQ8_0, kScaleGroup);
       uint32_t* pairs = ScalePairs(g);
-      for (size_t t = 0; t < n; t += kStepTokens) {
+      uint32_t* const end = pairs + n;
+      while (pairs != end) {
         ahead.Step();
-        const size_t step_end = HWY_MIN(t + kStepTokens, n);
-        for (size_t i = t; i < step_end; ++i) {
-          std::memcpy(pairs + i, row + i * values_.row_bytes, sizeof(*pairs));
+        uint32_t* const step_end = pairs + HWY_MIN(kStepTokens, static_cast<size_t>(end - pairs));
+        for (; pairs != step_end; ++pairs, row += row_bytes) {
+          std::memcpy(pairs, row, sizeof(*pairs));
         }
       }
     }

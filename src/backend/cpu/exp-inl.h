@@ -6,6 +6,8 @@
 #define SPARK_BACKEND_CPU_EXP_INL_H_
 #endif
 
+#include <cstdint>
+
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -19,25 +21,30 @@ namespace hn = hwy::HWY_NAMESPACE;
 // x below -87.3, where the result would be subnormal, gives 0; x above 88.3 counts as 88.3.
 template <class DF, class V = hn::Vec<DF>>
 HWY_INLINE V Exp(DF df, V x) {
-  const hn::RebindToSigned<DF> di;
-  const V lowest = hn::Set(df, -87.3f);
-  const auto underflow = hn::Lt(x, lowest);
-  x = hn::Min(hn::Max(x, lowest), hn::Set(df, 88.3f));
+  const hn::RebindToUnsigned<DF> du;
+  const auto underflow = hn::Lt(x, hn::Set(df, -87.3f));
+  x = hn::Min(x, hn::Set(df, 88.3f));
 
-  const auto n = hn::NearestInt(hn::Mul(x, hn::Set(df, 1.44269504f)));
-  const V nf = hn::ConvertTo(df, n);
-  V r = hn::NegMulAdd(nf, hn::Set(df, 0.693359375f), x);
-  r = hn::NegMulAdd(nf, hn::Set(df, -2.12194440e-4f), r);
+  // Floats from 2^23 to 2^24 are whole numbers, so this sum rounds, and n is in its lowest bits.
+  const V whole = hn::Set(df, 0x1.8p23f);
+  const V shifted = hn::MulAdd(x, hn::Set(df, 1.44269504f), whole);
+  const V n = hn::Sub(shifted, whole);
+  V r = hn::NegMulAdd(n, hn::Set(df, 0.693359375f), x);
+  r = hn::NegMulAdd(n, hn::Set(df, -2.12194440e-4f), r);
 
-  V p = hn::Set(df, 1.9875691500e-4f);
-  p = hn::MulAdd(p, r, hn::Set(df, 1.3981999507e-3f));
-  p = hn::MulAdd(p, r, hn::Set(df, 8.3334519073e-3f));
-  p = hn::MulAdd(p, r, hn::Set(df, 4.1665795894e-2f));
-  p = hn::MulAdd(p, r, hn::Set(df, 1.6666665459e-1f));
-  p = hn::MulAdd(p, r, hn::Set(df, 5.0000001201e-1f));
-  p = hn::MulAdd(p, hn::Mul(r, r), hn::Add(r, hn::Set(df, 1.0f)));
+  // In pairs of terms, each by itself: a sum that waits for no other is ready sooner.
+  const auto pair = [&](float of_r, float by_itself) HWY_ATTR {
+    return hn::MulAdd(hn::Set(df, of_r), r, hn::Set(df, by_itself));
+  };
+  const V square = hn::Mul(r, r);
+  V p = pair(1.9875691500e-4f, 1.3981999507e-3f);
+  p = hn::MulAdd(p, square, pair(8.3334519073e-3f, 4.1665795894e-2f));
+  p = hn::MulAdd(p, square, pair(1.6666665459e-1f, 5.0000001201e-1f));
+  p = hn::MulAdd(p, square, hn::Add(r, hn::Set(df, 1.0f)));
 
-  const auto power = hn::ShiftLeft<23>(hn::Add(n, hn::Set(di, 127)));
+  // n goes to the place of the exponent, with its bias; bits above it are lost.
+  const auto exponent = hn::ShiftLeft<23>(hn::BitCast(du, shifted));
+  const auto power = hn::Add(exponent, hn::Set(du, uint32_t{127} << 23));
   return hn::IfThenZeroElse(underflow, hn::Mul(p, hn::BitCast(df, power)));
 }
 
