@@ -178,7 +178,7 @@ struct LaneTile {
     const auto biased = hn::ShiftLeft<7>(FromSums(d, codes));  // of high bytes + 128
     const auto store = [&](const LaneRow& row, size_t r) SPARK_INLINE_LAMBDA {
       const auto kept_high = hn::Sub(FromSums(d, row.kept_high), biased);
-      const auto kept = JoinSums(FromSums(d, row.kept_low), kept_high);
+      const auto kept = KeptSum(df, query, first_row + r, FromSums(d, row.kept_low), kept_high);
       const auto plane = JoinSums(FromSums(d, row.plane_low), FromSums(d, row.plane_high));
       const auto score = LaneScore(df, query, first_row + r, scale, scalar, kept, plane);
       StoreUpTo(df, score, scores + (first_row + r) * stride, n);

@@ -31,8 +31,9 @@ struct LaneQuery {
   // [n_rows, 2, Dp] low bytes of q, then high bytes + kHighBias; Dp = D rounded up to 64, 0 behind
   // D.
   uint8_t* q;
-  // [n_rows, 2, 2, 64 W] low bytes, then high bytes; of channels 0…3 of every eight, then 4…7.
-  // Entry 64 w + 16 p + e: channels from 32 w + 8 p (+ 4) on, bit i of e: channel i counts as +.
+  // [n_rows, 2, 2, 64 W] low bytes, then high bytes + kSumHighBias; of channels 0…3 of every eight,
+  // then 4…7. Entry 64 w + 16 p + e: channels from 32 w + 8 p (+ 4) on, bit i of e: channel i
+  // counts as +.
   uint8_t* sums;
   float* q_step;     // [n_rows] what 1 stands for in `q`
   float* sums_step;  // [n_rows] … and in `sums`
@@ -51,6 +52,8 @@ inline constexpr float kMostOf15Bits = 16256;  // 127 · 128
 
 // What dot products of unsigned with signed bytes (VNNI) make of codes and high bytes of q.
 inline constexpr uint8_t kHighBias = kNativeUnsigned ? 128 : 0;
+// The same of sums: bytes without signs are summed where there are none (lane_chunk-inl.h).
+inline constexpr uint8_t kSumHighBias = kNativeUnsigned ? 0 : 128;
 
 // Stores the two bytes of round(v / step) to low[0] and high[0] … of every lane.
 template <class DF>
@@ -104,7 +107,7 @@ inline float MakeSumTables(const float* x, size_t words, uint8_t* sums) {
         const FloatVec term = hn::Set(df, x[j + i] * inverse);
         sum = hn::Add(sum, hn::IfThenElse(hn::RebindMask(df, is_set), term, hn::Neg(term)));
       }
-      StoreSplit(df, sum, 0, low + e, low + 2 * half + e);
+      StoreSplit(df, sum, kSumHighBias, low + e, low + 2 * half + e);
     }
   }
   return largest / kMostOf15Bits;
@@ -144,13 +147,12 @@ HWY_INLINE hn::Vec<DF> LaneHalves(DF df, const std::byte* p) {
   return LoadFloats(df, reinterpret_cast<const hwy::float16_t*>(p));
 }
 
-// One row's scores of Lanes(df) tokens from their integer sums of kept channels and of the plane.
+// One row's scores of Lanes(df) tokens from Σ_kept c q and their integer sums of the plane.
 template <class DF, class VI>
 HWY_INLINE hn::Vec<DF> LaneScore(DF df, const LaneQuery& query, size_t r, hn::Vec<DF> scale,
-                                 hn::Vec<DF> scalar, VI kept, VI plane) {
-  const auto a = hn::Mul(scale, hn::Set(df, query.q_step[r]));
+                                 hn::Vec<DF> scalar, hn::Vec<DF> kept, VI plane) {
   const auto s = hn::Mul(scalar, hn::Set(df, query.sums_step[r]));
-  return hn::MulAdd(hn::ConvertTo(df, kept), a,
+  return hn::MulAdd(kept, scale,
                     hn::MulAdd(hn::ConvertTo(df, plane), s, hn::Set(df, query.centre[r])));
 }
 
@@ -158,6 +160,12 @@ HWY_INLINE hn::Vec<DF> LaneScore(DF df, const LaneQuery& query, size_t r, hn::Ve
 template <class V>
 HWY_INLINE V JoinSums(V low, V high) {
   return hn::Add(hn::ShiftLeft<7>(high), low);
+}
+
+// One row's Σ_kept c q of Lanes(df) tokens from integer sums of both bytes of q.
+template <class DF, class VI>
+HWY_INLINE hn::Vec<DF> KeptSum(DF df, const LaneQuery& query, size_t r, VI low, VI high) {
+  return hn::Mul(hn::ConvertTo(df, JoinSums(low, high)), hn::Set(df, query.q_step[r]));
 }
 
 #endif  // HWY_TARGET == HWY_SCALAR
