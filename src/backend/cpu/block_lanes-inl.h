@@ -96,7 +96,8 @@ HWY_INLINE ByteLanes Units(const uint8_t* blocks) {
   }
 }
 
-// The lanes of unit j: the f16 scale at the start of block j, and the minimum that follows it.
+// The lanes of unit j: the f16 scale at the start of block j, and the minimum that follows it, at
+// least in the second.
 template <size_t kStride, bool kMinima>
 HWY_INLINE void Halves(const uint8_t* blocks, FloatLanes& scale,
                        [[maybe_unused]] FloatLanes& minimum) {
@@ -145,7 +146,7 @@ HWY_INLINE void Halves(const uint8_t* blocks, FloatLanes& scale,
   }
   const FloatLanes floats = hn::PromoteTo(df, hn::BitCast(dh, bits));
   scale = kMinima ? hn::DupEven(floats) : floats;
-  if constexpr (kMinima) minimum = hn::DupOdd(floats);
+  if constexpr (kMinima) minimum = floats;  // in odd lanes
 }
 
 template <size_t kStride, size_t kOffset>

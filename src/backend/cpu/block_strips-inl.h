@@ -28,7 +28,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 constexpr size_t kGroup = 32;
 
 // A strip is kUnits groups of an activation row: the first halves of all of them, their second
-// halves, the groups' scales in four lanes each, their sums in one lane of four, the others 0.
+// halves, the groups' scales in four lanes each, their sums in the second of four, the others 0.
 // Where the number of groups is no multiple of kUnits the last strip begins earlier, so that it is
 // full, and what other strips have counted is 0 in it.
 constexpr size_t kStripBytes = kUnits * (kGroup + 2 * 4 * sizeof(float));
@@ -49,13 +49,13 @@ inline void MakeGroupStrips(const QuantizedRow& x, size_t cols, std::byte* out) 
       std::memcpy(out + u * 16, x.q + g * kGroup, 16);
       std::memcpy(out + (kUnits + u) * 16, x.q + g * kGroup + 16, 16);
       std::fill_n(scales + 4 * u, 4, counts ? x.scales[g] : 0.0f);
-      sums[4 * u] = counts ? x.sums[g] : 0.0f;
+      sums[4 * u + 1] = counts ? x.sums[g] : 0.0f;
     }
   }
 }
 
-// What kUnits blocks hold: bytes of the first and the second halves of their groups; scale and
-// offset of a block in its four lanes, as unpack.h defines them.
+// What kUnits blocks hold: bytes of the first and the second halves of their groups; scale of a
+// block in its four lanes and offset at least in the second of them, as unpack.h defines them.
 struct BlockValues {
   HWY_INLINE BlockValues() {}  // one by default would not be of this target
   ByteLanes first, second;
@@ -166,8 +166,8 @@ HWY_INLINE FloatLanes AddStrip(const uint8_t* blocks, const std::byte* strip, Fl
   const auto* q = reinterpret_cast<const int8_t*>(strip);
   const auto* scales = reinterpret_cast<const float*>(strip + kUnits * kGroup);
   const BlockValues w = Blocks::Load(blocks);
-  IntLanes dot = QuadDotLanes<Blocks::kRange>(di, w.first, hn::Load(d8, q), hn::Zero(di));
-  dot = QuadDotLanes<Blocks::kRange>(di, w.second, hn::Load(d8, q + 16 * kUnits), dot);
+  const IntLanes dot = TwoQuadDots<Blocks::kRange>(di, w.first, hn::Load(d8, q), w.second,
+                                                   hn::Load(d8, q + 16 * kUnits));
   sum = hn::MulAdd(hn::ConvertTo(df, dot), hn::Mul(w.scale, hn::Load(df, scales)), sum);
   if constexpr (kOffsetInDot<Blocks::kRange>) return sum;
   return hn::MulAdd(w.offset, hn::Load(df, scales + 4 * kUnits), sum);

@@ -144,62 +144,126 @@ void DotRows(const UnpackedRows& w, size_t n_rows, const QuantizedRow& x, float*
   }
 }
 
+struct FourRows {
+  const uint8_t* w0;
+  const uint8_t* w1;
+  const uint8_t* w2;
+  const uint8_t* w3;
+};
+
+// Calls add(weights, activations, their sum) for columns k … k + 3 of four weight rows and one or
+// two panels.
+template <bool kTwo, class Add, class Sums>
+HWY_INLINE void ForQuads(const FourRows& w, size_t k, const int8_t* a0, const int8_t* a1,
+                         const Add& add, Sums& s00, Sums& s10, Sums& s20, Sums& s30, Sums& s01,
+                         Sums& s11, Sums& s21, Sums& s31) {
+  add(w.w0 + k, a0, s00);
+  add(w.w1 + k, a0, s10);
+  add(w.w2 + k, a0, s20);
+  add(w.w3 + k, a0, s30);
+  if constexpr (kTwo) {
+    add(w.w0 + k, a1, s01);
+    add(w.w1 + k, a1, s11);
+    add(w.w2 + k, a1, s21);
+    add(w.w3 + k, a1, s31);
+  }
+}
+
+// Integer sums of a group, columns k … k + kGroup - 1, added to s<row><panel>.
+template <size_t kBits, size_t kGroup, bool kTwo, class DI, class Sums = IntSums<DI>>
+HWY_INLINE void AddGroup(DI di, const FourRows& rows, size_t k, const QuantizedRow& x0,
+                         const QuantizedRow& x1, Sums& s00, Sums& s10, Sums& s20, Sums& s30,
+                         Sums& s01, Sums& s11, Sums& s21, Sums& s31) {
+  const size_t lanes = hn::Lanes(di);
+  const size_t end = k + kGroup;
+  if constexpr (kQuadsInWords < kBits >> 1) {
+    const hn::RepartitionToNarrow<DI> d16;
+    constexpr size_t kColumns = HWY_MIN(4 * kQuadsInWords<kBits>, kGroup);  // of sums in words
+    do {
+      auto p00 = ToSums(d16, hn::Zero(d16)), p10 = p00, p20 = p00, p30 = p00;
+      auto p01 = p00, p11 = p00, p21 = p00, p31 = p00;
+      HWY_UNROLL(2)  // all of them would keep sums in memory
+      for (size_t i = 0; i < kColumns; i += 4, k += 4) {
+        ForQuads<kTwo>(
+            rows, k, x0.q + k * lanes, x1.q + k * lanes,
+            [&](const uint8_t* weights, const int8_t* x, auto& sums)
+                SPARK_INLINE_LAMBDA { AddPairDotsBroadcast(di, weights, x, sums); },
+            p00, p10, p20, p30, p01, p11, p21, p31);
+      }
+      AddWords(di, p00, s00);
+      AddWords(di, p10, s10);
+      AddWords(di, p20, s20);
+      AddWords(di, p30, s30);
+      if constexpr (!kTwo) continue;
+      AddWords(di, p01, s01);
+      AddWords(di, p11, s11);
+      AddWords(di, p21, s21);
+      AddWords(di, p31, s31);
+    } while (kColumns < kGroup && k < end);
+  } else {
+    constexpr Bytes kBytes = kBits == 8 ? Bytes::kWide : Bytes::kSmall;
+    for (; k < end; k += 4) {
+      ForQuads<kTwo>(
+          rows, k, x0.q + k * lanes, x1.q + k * lanes,
+          [&](const uint8_t* weights, const int8_t* x, auto& sums)
+              SPARK_INLINE_LAMBDA { AddQuadDotBroadcast<kBytes>(di, weights, x, sums); },
+          s00, s10, s20, s30, s01, s11, s21, s31);
+    }
+  }
+}
+
 // Four weight rows times one or two panels. Weight rows behind n_rows are read but not used: the
 // buffer has them.
-template <Bytes kBytes, bool kTwo>
+template <size_t kBits, size_t kGroup, bool kTwo>
 HWY_INLINE void PanelBlock(const UnpackedRows& w, size_t row, const QuantizedRow& x0,
                            const QuantizedRow& x1, float* result) {
+  constexpr Bytes kBytes = kBits == 8 ? Bytes::kWide : Bytes::kSmall;
   const hn::RebindToSigned<FloatTag> di;
   const FloatTag df;
   const size_t lanes = hn::Lanes(df);
   const size_t groups = w.groups();
   const uint8_t* w0 = w.q + row * w.cols;
-  const uint8_t* w1 = w0 + w.cols;
-  const uint8_t* w2 = w1 + w.cols;
-  const uint8_t* w3 = w2 + w.cols;
-  const float* scales = w.scales + row * groups;
-  const float* offsets = w.offsets + row * groups;
+  const FourRows rows{w0, w0 + w.cols, w0 + 2 * w.cols, w0 + 3 * w.cols};
   // f<row><panel>: sums in f32, s<row><panel>: those of a group in integers. Named, not arrays:
   // vectors of some targets have no size.
   FloatVec f00 = hn::Zero(df), f10 = f00, f20 = f00, f30 = f00;
   FloatVec f01 = f00, f11 = f00, f21 = f00, f31 = f00;
+  // First what offsets give: with integers beside them, sums in f32 would not stay in registers.
+  if constexpr (!kOffsetInDot<kBytes>) {
+    const float* offsets = w.offsets + row * groups;
+    for (size_t g = 0; g < groups; ++g) {
+      const FloatVec sum0 = hn::LoadU(df, x0.sums + g * lanes);
+      const FloatVec sum1 = hn::LoadU(df, x1.sums + g * lanes);
+      const auto add = [&](size_t r, FloatVec& a, FloatVec& b) SPARK_INLINE_LAMBDA {
+        const FloatVec offset = hn::Set(df, offsets[r * groups + g]);
+        a = hn::MulAdd(offset, sum0, a);
+        if constexpr (kTwo) b = hn::MulAdd(offset, sum1, b);
+      };
+      add(0, f00, f01);
+      add(1, f10, f11);
+      add(2, f20, f21);
+      add(3, f30, f31);
+    }
+  }
+  const float* scales = w.scales + row * groups;
   for (size_t g = 0; g < groups; ++g) {
     auto s00 = ToSums(di, hn::Zero(di)), s10 = s00, s20 = s00, s30 = s00;
     auto s01 = s00, s11 = s00, s21 = s00, s31 = s00;
-    for (size_t k = g * w.group; k < (g + 1) * w.group; k += 4) {
-      const int8_t* a0 = x0.q + k * lanes;
-      AddQuadDotBroadcast<kBytes>(di, w0 + k, a0, s00);
-      AddQuadDotBroadcast<kBytes>(di, w1 + k, a0, s10);
-      AddQuadDotBroadcast<kBytes>(di, w2 + k, a0, s20);
-      AddQuadDotBroadcast<kBytes>(di, w3 + k, a0, s30);
-      if constexpr (kTwo) {
-        const int8_t* a1 = x1.q + k * lanes;
-        AddQuadDotBroadcast<kBytes>(di, w0 + k, a1, s01);
-        AddQuadDotBroadcast<kBytes>(di, w1 + k, a1, s11);
-        AddQuadDotBroadcast<kBytes>(di, w2 + k, a1, s21);
-        AddQuadDotBroadcast<kBytes>(di, w3 + k, a1, s31);
-      }
-    }
-    const auto add = [&](FloatVec f, IntSums<decltype(di)> s, size_t r, FloatVec scale,
-                         FloatVec sum) HWY_ATTR {
-      if (!kOffsetInDot<kBytes>) f = hn::MulAdd(hn::Set(df, offsets[r * groups + g]), sum, f);
-      const FloatVec product = hn::Mul(hn::ConvertTo(df, FromSums(di, s)), scale);
-      return hn::MulAdd(hn::Set(df, scales[r * groups + g]), product, f);
-    };
+    AddGroup<kBits, kGroup, kTwo>(di, rows, g * kGroup, x0, x1, s00, s10, s20, s30, s01, s11, s21,
+                                  s31);
     const FloatVec scale0 = hn::LoadU(df, x0.scales + g * lanes);
-    const FloatVec sum0 = hn::LoadU(df, x0.sums + g * lanes);
-    f00 = add(f00, s00, 0, scale0, sum0);
-    f10 = add(f10, s10, 1, scale0, sum0);
-    f20 = add(f20, s20, 2, scale0, sum0);
-    f30 = add(f30, s30, 3, scale0, sum0);
-    if constexpr (kTwo) {
-      const FloatVec scale1 = hn::LoadU(df, x1.scales + g * lanes);
-      const FloatVec sum1 = hn::LoadU(df, x1.sums + g * lanes);
-      f01 = add(f01, s01, 0, scale1, sum1);
-      f11 = add(f11, s11, 1, scale1, sum1);
-      f21 = add(f21, s21, 2, scale1, sum1);
-      f31 = add(f31, s31, 3, scale1, sum1);
-    }
+    const FloatVec scale1 = hn::LoadU(df, x1.scales + g * lanes);
+    using Sums = IntSums<decltype(di)>;
+    const auto add = [&](size_t r, Sums s0, FloatVec& a, Sums s1, FloatVec& b) SPARK_INLINE_LAMBDA {
+      const FloatVec scale = hn::Set(df, scales[r * groups + g]);
+      a = hn::MulAdd(hn::Mul(hn::ConvertTo(df, FromSums(di, s0)), scale0), scale, a);
+      if constexpr (!kTwo) return;
+      b = hn::MulAdd(hn::Mul(hn::ConvertTo(df, FromSums(di, s1)), scale1), scale, b);
+    };
+    add(0, s00, f00, s01, f01);
+    add(1, s10, f10, s11, f11);
+    add(2, s20, f20, s21, f21);
+    add(3, s30, f30, s31, f31);
   }
   hn::StoreInterleaved4(f00, f10, f20, f30, df, result);
   if constexpr (kTwo) hn::StoreInterleaved4(f01, f11, f21, f31, df, result + 4 * lanes);
@@ -212,25 +276,35 @@ QuantizedRow Shift(const QuantizedRow& row, size_t bytes) {
   return {shift(row.scales), shift(row.sums), shift(row.q)};
 }
 
-template <Bytes kBytes>
+template <size_t kBits, size_t kGroup>
 void PanelProduct(const UnpackedRows& w, size_t n_rows, const IntPanels& x, float* out,
                   size_t out_stride) {
   const size_t lanes = hn::Lanes(FloatTag());
-  float result[4 * 2 * 16];   // [2 * lanes activation rows, 4 weight rows]
+  // Of 16 weight rows at a time: four blocks of [2 * lanes activation rows, 4]. An output row gets
+  // a line of memory at once: rows may lie so that lines push each other out of the cache.
+  constexpr size_t kTileRows = 16;
+  const size_t block = 2 * lanes * 4;
+  float results[kTileRows * 2 * 16];
   QuantizedRow x0 = x.first;  // g++ 12 dies of `m / lanes` here, on SVE
   for (size_t m = 0; m < x.n; m += 2 * lanes, x0 = Shift(x0, 2 * x.panel_bytes)) {
     const bool two = m + lanes < x.n;
     const QuantizedRow x1 = two ? Shift(x0, x.panel_bytes) : x0;
     const size_t n = std::min(2 * lanes, x.n - m);
-    for (size_t row = 0; row < n_rows; row += 4) {
-      if (two) {
-        PanelBlock<kBytes, true>(w, row, x0, x1, result);
-      } else {
-        PanelBlock<kBytes, false>(w, row, x0, x1, result);
+    for (size_t row = 0; row < n_rows; row += kTileRows) {
+      const size_t rows = std::min(kTileRows, n_rows - row);
+      for (size_t r = 0; r < rows; r += 4) {
+        if (two) {
+          PanelBlock<kBits, kGroup, true>(w, row + r, x0, x1, results + r / 4 * block);
+        } else {
+          PanelBlock<kBits, kGroup, false>(w, row + r, x0, x1, results + r / 4 * block);
+        }
       }
-      const size_t bytes = std::min<size_t>(4, n_rows - row) * sizeof(float);
       for (size_t i = 0; i < n; ++i) {
-        std::memcpy(out + (m + i) * out_stride + row, result + 4 * i, bytes);
+        float* to = out + (m + i) * out_stride + row;
+        const float* from = results + 4 * i;
+        size_t r = 0;
+        for (; r + 4 <= rows; r += 4, from += block) std::memcpy(to + r, from, 4 * sizeof(float));
+        if (r < rows) std::memcpy(to + r, from, (rows - r) * sizeof(float));
       }
     }
   }
@@ -249,11 +323,16 @@ void DotRowsKernel(DType type, const UnpackedRows& w, size_t n_rows, const Quant
 
 void PanelProductKernel(DType type, const UnpackedRows& w, size_t n_rows, const IntPanels& x,
                         float* out, size_t out_stride) {
-  if (HasWideBytes(type)) {
-    PanelProduct<Bytes::kWide>(w, n_rows, x, out, out_stride);
-  } else {
-    PanelProduct<Bytes::kSmall>(w, n_rows, x, out, out_stride);
+  const size_t bits = ByteBits(type);
+  if (bits == 8) return PanelProduct<8, 32>(w, n_rows, x, out, out_stride);
+  if constexpr (kQuadsInWords < 4 >> 1) {
+    if (bits == 5) return PanelProduct<5, 32>(w, n_rows, x, out, out_stride);
+    if (bits == 4 && w.group == 16) return PanelProduct<4, 16>(w, n_rows, x, out, out_stride);
+    if (bits == 4) return PanelProduct<4, 32>(w, n_rows, x, out, out_stride);
+  } else if (w.group == 32) {
+    return PanelProduct<6, 32>(w, n_rows, x, out, out_stride);
   }
+  PanelProduct<6, 16>(w, n_rows, x, out, out_stride);
 }
 
 }  // namespace spark::HWY_NAMESPACE

@@ -30,6 +30,15 @@ inline constexpr bool kNativeUnsigned = false;
 template <Bytes kBytes>
 inline constexpr bool kOffsetInDot = kBytes == Bytes::kWide && !kNativeUnsigned;
 
+// Of how many quads in a row a lane's products of pairs fit in a word, where an instruction makes
+// such words (not the targets above): 2 · 15 · 127 · 8 < 2^15 for weights of four bits, 4 for five
+// and 2 for six. So many need to be widened only once.
+template <size_t kBits>
+inline constexpr size_t kQuadsInWords =
+    !HWY_ARCH_X86 || kNativeUnsigned || HWY_TARGET == HWY_SCALAR || kBits > 6
+        ? 1
+        : size_t{1} << (7 - HWY_MIN(kBits, 6));
+
 #if HWY_TARGET == HWY_SCALAR
 
 template <Bytes kBytes, class DI, class V = hn::Vec<DI>>
@@ -94,6 +103,41 @@ HWY_INLINE V QuadDotBroadcast(DI di, const uint8_t* w, const int8_t* x, V sum) {
 template <Bytes kBytes, class DI, class VU, class VI>
 HWY_INLINE void AddQuadDot(DI di, VU w, VI x, IntSums<DI>& sums) {
   sums = ToSums(di, QuadDotLanes<kBytes>(di, w, x, FromSums(di, sums)));
+}
+
+// Sums of two quads, w0 with x0 and w1 with x1.
+template <Bytes kBytes, class DI, class VU, class VI>
+HWY_INLINE hn::Vec<DI> TwoQuadDots(DI di, VU w0, VI x0, VU w1, VI x1) {
+  if constexpr (kBytes == Bytes::kSmall && kQuadsInWords<6> >= 2) {
+    const hn::RepartitionToNarrow<DI> d16;
+    const auto pairs =
+        hn::Add(hn::SatWidenMulPairwiseAdd(d16, w0, x0), hn::SatWidenMulPairwiseAdd(d16, w1, x1));
+    return hn::WidenMulPairwiseAdd(di, pairs, hn::Set(d16, int16_t{1}));
+  } else {
+    return QuadDotLanes<kBytes>(di, w1, x1, QuadDotLanes<kBytes>(di, w0, x0, hn::Zero(di)));
+  }
+}
+
+// Products of four weights at w, which are below 64, with four activations a lane, added as words:
+// of two products each. How many there is room for: kQuadsInWords.
+template <class DI>
+HWY_INLINE void AddPairDotsBroadcast(DI, const uint8_t* w, const int8_t* x,
+                                     IntSums<hn::RepartitionToNarrow<DI>>& sums) {
+  const hn::RepartitionToNarrow<DI> d16;
+  const hn::Repartition<uint8_t, DI> du8;
+  const hn::Repartition<int8_t, DI> di8;
+  int32_t four;
+  std::memcpy(&four, w, sizeof(four));
+  const auto weights = hn::BitCast(du8, hn::Set(DI(), four));
+  const auto pairs = hn::SatWidenMulPairwiseAdd(d16, weights, hn::LoadU(di8, x));
+  sums = ToSums(d16, hn::Add(FromSums(d16, sums), pairs));
+}
+// sums += what words have.
+template <class DI>
+HWY_INLINE void AddWords(DI di, IntSums<hn::RepartitionToNarrow<DI>> words, IntSums<DI>& sums) {
+  const hn::RepartitionToNarrow<DI> d16;
+  const auto widened = hn::WidenMulPairwiseAdd(di, FromSums(d16, words), hn::Set(d16, int16_t{1}));
+  sums = ToSums(di, hn::Add(FromSums(di, sums), widened));
 }
 
 #endif  // HWY_TARGET == HWY_SCALAR

@@ -36,6 +36,13 @@ constexpr bool HasWideBytes(DType type) {
          type == DType::kIQ4_XS;
 }
 
+// Bits that q has, at least.
+constexpr size_t ByteBits(DType type) {
+  if (HasWideBytes(type)) return 8;
+  if (type == DType::kQ6_K) return 6;
+  return type == DType::kQ5_0 || type == DType::kQ5_1 || type == DType::kQ5_K ? 5 : 4;
+}
+
 struct UnpackedRows {
   uint8_t* q;      // [rows, cols]
   float* scales;   // [rows, cols / group]
