@@ -95,6 +95,11 @@ class Results:
         names = {r["setting"] for r in self.of(program, case) if "rates" in r}
         return max(((self.rate(program, case, s), s) for s in names), default=(None, ""))
 
+    def ours(self, key):
+        """What every record of this project's says of its build or machine."""
+        return next((r.get(key, "") for r in self.records
+                     if r["program"] == "ours" and "cpu" in r), "")
+
     def cases(self, kind):
         numbers = {int(r["case"].split()[1]) for r in self.records if r["case"].startswith(kind)}
         return [f"{kind} {n}" for n in sorted(numbers)]
@@ -233,9 +238,11 @@ def goals_table(results, shape, threads):
     add(f"{deep}, {sparse} / llama.cpp", 7 if far else 4, *against(deep, sparse, PEERS[:1]))
     ours = [results.rate("ours", deep, s) for s in (sparse, "f16")]
     add(f"{deep}, {sparse} / our f16", 2, ours[0] / ours[1] if all(ours) else None)
+    wide = results.ours("simd").startswith("AVX3")  # AVX-512
     for setting in ("f16", sparse):
         speed = reading_speed(results, setting)
-        add(f"attention, {setting}: share of read bandwidth", 0.6, speed and read and speed / read)
+        add(f"attention, {setting}: share of read bandwidth", 0.6 if wide else 0.4,
+            speed and read and speed / read)
     return lines
 
 
@@ -320,15 +327,14 @@ def has_instructions(text):
 
 def report(records, model, threads):
     results = Results(records)
-    ours = next((r for r in records if r["program"] == "ours" and "cpu" in r), {})
     rounds = 1 + max((r["turn"] for r in records), default=0)
     built = {p: has_instructions(next((r["system"] for r in records if r["program"] == p
                                        and "system" in r), "")) for p in PEERS}
     read = results.machine(f"Probe/read/T:{threads}")
     lines = [f"### {model.name}", "",
-             f"{datetime.date.today()}, {ours.get('cpu', '')}, {threads} threads, reads "
+             f"{datetime.date.today()}, {results.ours('cpu')}, {threads} threads, reads "
              f"{number(read and read / 1e9)} GB/s; medians of {rounds} rounds in turn. Ours "
-             f"{ours.get('version', '')} ({ours.get('simd', '')}); llama.cpp built here "
+             f"{results.ours('version')} ({results.ours('simd')}); llama.cpp built here "
              f"({built['llama.cpp']}); ik_llama.cpp prebuilt ({built['ik_llama.cpp']}).", ""]
     shape = Shape(model)
     for table in (rates_table(results), ratios_table(results), bytes_table(results),
