@@ -60,9 +60,10 @@ HWY_INLINE void ByFourRows(size_t n_rows, const Body& body) {
 using FloatTag = hn::CappedTag<float, 16>;
 using FloatVec = hn::Vec<FloatTag>;
 
-// Sums of 32-bit or 16-bit integers that a loop adds to. To x86's intrinsics every vector of integers is one
-// of 64-bit lanes, but what adds sees narrower ones, and g++ (12) keeps a sum in a register for each
-// and copies it in every step, or spills it. So sums are kept as what adds sees them.
+// Sums of 32-bit or 16-bit integers that a loop adds to. To x86's intrinsics every vector of
+// integers is one of 64-bit lanes, but what adds sees narrower ones, and g++ (12) keeps a sum in a
+// register for each and copies it in every step, or spills it. So sums are kept as what adds sees
+// them.
 #if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_EMU128 && \
     (HWY_COMPILER_GCC_ACTUAL || HWY_COMPILER_CLANG)
 template <class T, size_t kBytes>
