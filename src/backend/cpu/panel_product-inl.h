@@ -90,10 +90,10 @@ HWY_INLINE void AddGroup(DI di, const FourRows& rows, size_t k, const QuantizedR
 }
 
 // Four weight rows times one or two panels. Weight rows behind n_rows are read but not used: the
-// buffer has them.
+// buffer has them. Inlined, g++ 12 dies of it on SVE.
 template <size_t kBits, size_t kGroup, bool kTwo>
-HWY_INLINE void PanelBlock(const UnpackedRows& w, size_t row, const QuantizedRow& x0,
-                           const QuantizedRow& x1, float* result) {
+HWY_NOINLINE void PanelBlock(const UnpackedRows& w, size_t row, const QuantizedRow& x0,
+                             const QuantizedRow& x1, float* result) {
   constexpr Bytes kBytes = kBits == 8 ? Bytes::kWide : Bytes::kSmall;
   const hn::RebindToSigned<FloatTag> di;
   const FloatTag df;
@@ -159,29 +159,28 @@ void PanelProduct(const UnpackedRows& w, size_t n_rows, const IntPanels& x, floa
   const size_t lanes = hn::Lanes(FloatTag());
   // Of 16 weight rows at a time: four blocks of [2 * lanes activation rows, 4]. An output row gets
   // a line of memory at once: rows may lie so that lines push each other out of the cache.
-  constexpr size_t kTileRows = 16;
-  const size_t block = 2 * lanes * 4;
-  float results[kTileRows * 2 * 16];
+  constexpr size_t kBlocks = 4;
+  float results[kBlocks][4 * 2 * 16];
   QuantizedRow x0 = x.first;  // g++ 12 dies of `m / lanes` here, on SVE
   for (size_t m = 0; m < x.n; m += 2 * lanes, x0 = Shift(x0, 2 * x.panel_bytes)) {
     const bool two = m + lanes < x.n;
     const QuantizedRow x1 = two ? Shift(x0, x.panel_bytes) : x0;
     const size_t n = std::min(2 * lanes, x.n - m);
-    for (size_t row = 0; row < n_rows; row += kTileRows) {
-      const size_t rows = std::min(kTileRows, n_rows - row);
+    for (size_t row = 0; row < n_rows; row += 4 * kBlocks) {
+      const size_t rows = std::min(4 * kBlocks, n_rows - row);
       for (size_t r = 0; r < rows; r += 4) {
         if (two) {
-          PanelBlock<kBits, kGroup, true>(w, row + r, x0, x1, results + r / 4 * block);
+          PanelBlock<kBits, kGroup, true>(w, row + r, x0, x1, results[r / 4]);
         } else {
-          PanelBlock<kBits, kGroup, false>(w, row + r, x0, x1, results + r / 4 * block);
+          PanelBlock<kBits, kGroup, false>(w, row + r, x0, x1, results[r / 4]);
         }
       }
       for (size_t i = 0; i < n; ++i) {
         float* to = out + (m + i) * out_stride + row;
-        const float* from = results + 4 * i;
         size_t r = 0;
-        for (; r + 4 <= rows; r += 4, from += block) std::memcpy(to + r, from, 4 * sizeof(float));
-        if (r < rows) std::memcpy(to + r, from, (rows - r) * sizeof(float));
+        for (; r + 4 <= rows; r += 4)
+          std::memcpy(to + r, results[r / 4] + 4 * i, 4 * sizeof(float));
+        if (r < rows) std::memcpy(to + r, results[r / 4] + 4 * i, (rows - r) * sizeof(float));
       }
     }
   }
