@@ -160,7 +160,7 @@ void PanelProductKernel(DType type, const UnpackedRows& w, size_t n_rows, const 
                         float* out, size_t out_stride) {
   const size_t bits = ByteBits(type);
   if (bits == 8) return PanelProduct<8, 32>(w, n_rows, x, out, out_stride);
-  if constexpr (kQuadsInWords < 4 >> 1) {
+  if constexpr (kQuadsInWords<4> >= 2) {
     if (bits == 5) return PanelProduct<5, 32>(w, n_rows, x, out, out_stride);
     if (bits == 4 && w.group == 16) return PanelProduct<4, 16>(w, n_rows, x, out, out_stride);
     if (bits == 4) return PanelProduct<4, 32>(w, n_rows, x, out, out_stride);

@@ -178,8 +178,9 @@ void PanelProduct(const UnpackedRows& w, size_t n_rows, const IntPanels& x, floa
       for (size_t i = 0; i < n; ++i) {
         float* to = out + (m + i) * out_stride + row;
         size_t r = 0;
-        for (; r + 4 <= rows; r += 4)
+        for (; r + 4 <= rows; r += 4) {
           std::memcpy(to + r, results[r / 4] + 4 * i, 4 * sizeof(float));
+        }
         if (r < rows) std::memcpy(to + r, results[r / 4] + 4 * i, (rows - r) * sizeof(float));
       }
     }

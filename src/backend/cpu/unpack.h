@@ -36,7 +36,7 @@ constexpr bool HasWideBytes(DType type) {
          type == DType::kIQ4_XS;
 }
 
-// Bits that q has, at least.
+// Bits that hold every q: 8, 6, 5 or 4.
 constexpr size_t ByteBits(DType type) {
   if (HasWideBytes(type)) return 8;
   if (type == DType::kQ6_K) return 6;
