@@ -1,7 +1,6 @@
 // Attention of few query rows (decoding): every key and value is read once, for all query heads of
 // its group together.
 #include <algorithm>
-#include <cstring>
 
 #include "backend/cpu/attention_kernels.h"
 #include "base/tiles.h"
@@ -18,6 +17,7 @@
 #include "backend/cpu/lane_dots-inl.h"
 #include "backend/cpu/run_memory-inl.h"
 #include "backend/cpu/sparse_dots-inl.h"
+#include "backend/cpu/weighted_values-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace spark::HWY_NAMESPACE {
@@ -132,143 +132,6 @@ void SoftmaxRow(float* scores, size_t n, float scale, float& max, float& sum, Me
   sum = hn::ReduceSum(df, total);
 }
 
-// Values of n tokens as floats, token t's at rows + t * stride. Whole vectors of them are read,
-// which the store's slack allows.
-template <class T>
-struct ValueRows {
-  const T* rows;
-  size_t stride;
-  size_t n;
-};
-template <class T>
-ValueRows(const T*, size_t, size_t) -> ValueRows<T>;
-
-constexpr size_t kStepTokens = 4;  // values between two steps of LinesAhead
-
-// out[r, j] = Σ_t p[r, t] v[t, j] for kRows rows and j < n_cols, beside what is there if `add`.
-// out: [kRows, dim]
-template <size_t kRows, class T, class Memory>
-HWY_NOINLINE void WeightedRows(const float* p, size_t stride, const ValueRows<T>& values,
-                               size_t n_cols, size_t dim, bool add, float* out, Memory& memory) {
-  const FloatTag df;
-  const size_t lanes = hn::Lanes(df);
-  const size_t n = values.n;
-  auto ahead = memory.Begin();
-  for (size_t j = 0; j < n_cols; j += 2 * lanes) {
-    const T* v = values.rows + j;
-    const bool two = j + lanes < n_cols;
-    const auto old0 = [&](size_t r) HWY_ATTR {
-      return add && r < kRows ? hn::LoadN(df, out + r * dim + j, n_cols - j) : hn::Zero(df);
-    };
-    const auto old1 = [&](size_t r) HWY_ATTR {
-      if (!add || !two || r >= kRows) return hn::Zero(df);
-      return hn::LoadN(df, out + r * dim + j + lanes, n_cols - j - lanes);
-    };
-    FloatVec c00 = old0(0), c10 = old0(1), c20 = old0(2), c30 = old0(3);
-    FloatVec c01 = old1(0), c11 = old1(1), c21 = old1(2), c31 = old1(3);
-    for (size_t t = 0; t < n; t += kStepTokens) {
-      ahead.Step();
-      const T* vt = v + t * values.stride;
-      const size_t n_t = HWY_MIN(kStepTokens, n - t);
-      if (two) {
-        OuterBlock<kRows, true>(n_t, p + t, stride, 1, vt, vt + lanes, values.stride, c00, c10, c20,
-                                c30, c01, c11, c21, c31);
-      } else {
-        OuterBlock<kRows, false>(n_t, p + t, stride, 1, vt, vt, values.stride, c00, c10, c20, c30,
-                                 c01, c11, c21, c31);
-      }
-    }
-    const auto store = [&](size_t r, FloatVec c0, FloatVec c1) HWY_ATTR {
-      StoreUpTo(df, c0, out + r * dim + j, n_cols - j);
-      if (two) StoreUpTo(df, c1, out + r * dim + j + lanes, n_cols - j - lanes);
-    };
-    store(0, c00, c01);
-    if constexpr (kRows > 1) store(1, c10, c11);
-    if constexpr (kRows > 2) store(2, c20, c21);
-    if constexpr (kRows > 3) store(3, c30, c31);
-  }
-  memory.End(ahead);
-}
-
-template <class T, class Memory>
-HWY_INLINE void WeightedTile(const float* p, size_t n_rows, size_t stride,
-                             const ValueRows<T>& values, size_t n_cols, size_t dim, bool add,
-                             float* out, Memory& memory) {
-  for (size_t r = 0; r < n_rows;) {
-    const size_t rest = n_rows - r;
-    const float* pr = p + r * stride;
-    float* row = out + r * dim;
-    if (rest >= 4) {
-      WeightedRows<4>(pr, stride, values, n_cols, dim, add, row, memory);
-      r += 4;
-    } else if (rest == 3) {
-      WeightedRows<3>(pr, stride, values, n_cols, dim, add, row, memory);
-      r += 3;
-    } else {
-      WeightedRows<1>(pr, stride, values, n_cols, dim, add, row, memory);
-      r += 1;
-    }
-  }
-}
-
-// The same of q8_0 values: codes count as they are, and scales go into p, group by group.
-// scratch: room for D floats a token.
-template <class Memory>
-void AddCodeValues(const RowsView& values, size_t first, size_t n, const float* p, size_t n_rows,
-                   size_t stride, bool add, float* scratch, float* out, Memory& memory) {
-  const FloatTag df;
-  const size_t dim = values.head_dim;
-  const size_t lanes = hn::Lanes(df);
-  const std::byte* rows = values.values + first * values.row_bytes;
-  const auto* codes = reinterpret_cast<const int8_t*>(rows + PackedScaleBytes(values.type, dim));
-  // All scales first: a vector that is loaded right behind the stores of its parts has to wait.
-  auto* scales = reinterpret_cast<F16*>(scratch);  // [groups, kTokenTile]
-  const size_t groups = CeilDiv(dim, kScaleGroup);
-  for (size_t g = 0; g < groups; ++g) {
-    for (size_t t = 0; t < n; ++t) {
-      std::memcpy(scales + g * kTokenTile + t, rows + t * values.row_bytes + g * sizeof(F16),
-                  sizeof(F16));
-    }
-  }
-  float* scaled = scratch + groups * kTokenTile / 2;  // [n_rows, kTokenTile]
-  for (size_t g = 0; g < groups; ++g) {
-    const auto* group_scales = reinterpret_cast<const hwy::float16_t*>(scales + g * kTokenTile);
-    for (size_t t = 0; t < n; t += lanes) {
-      const FloatVec scale = LoadFloats(df, group_scales + t);
-      for (size_t r = 0; r < n_rows; ++r) {
-        // Scores have room for whole vectors behind the last token.
-        hn::StoreU(hn::Mul(scale, hn::LoadU(df, p + r * stride + t)), df,
-                   scaled + r * kTokenTile + t);
-      }
-    }
-    const size_t j = g * kScaleGroup;
-    const ValueRows<int8_t> group{codes + j, values.row_bytes, n};
-    WeightedTile(scaled, n_rows, kTokenTile, group, HWY_MIN(kScaleGroup, dim - j), dim, add,
-                 out + j, memory);
-  }
-}
-
-// out[r, j] = Σ_t p[r, t] v[t, j] over at most kTokenTile tokens, beside what is there if `add`.
-template <class Memory>
-HWY_INLINE void AddValues(const RowsView& values, size_t first, size_t n, const float* p,
-                          size_t n_rows, size_t stride, bool add, float* tile, float* out,
-                          Memory& memory) {
-  const size_t dim = values.head_dim;
-  if (IsPlain(values)) {
-    WithFloatType(values.type, values.values, [&](const auto* rows) HWY_ATTR {
-      WeightedTile(p, n_rows, stride, ValueRows{rows + first * dim, dim, n}, dim, dim, add, out,
-                   memory);
-    });
-  } else if (values.masks == nullptr && values.type == DType::kQ8_0) {
-    AddCodeValues(values, first, n, p, n_rows, stride, add, tile, out, memory);
-  } else {
-    const size_t row = RoundUp(dim, 16);
-    ExpandRows(values, first, n, tile, row);
-    const float* rows = tile;
-    WeightedTile(p, n_rows, stride, ValueRows{rows, row, n}, dim, dim, add, out, memory);
-  }
-}
-
 // Which share of the next run's memory is asked for while scores and softmax weights are made; the
 // rest while values are summed. About what these take of the time.
 constexpr double kKeyShare = 0.35;
@@ -288,12 +151,6 @@ HWY_INLINE void SoftmaxRows(const QueryTile& queries, const TokenRun& run, float
     std::fill(row, begin, 0.0f);
     std::fill(begin + n, row + run.count, 0.0f);
   }
-}
-
-// Steps of LinesAhead that AddValues() takes for n tokens, about.
-size_t ValueSteps(const RowsView& values, size_t n, size_t n_rows) {
-  return CeilDiv(n, kStepTokens) * CeilDiv(values.head_dim, 2 * hn::Lanes(FloatTag())) *
-         CeilDiv(n_rows, size_t{4});
 }
 
 // Keys of all tokens, then their values.

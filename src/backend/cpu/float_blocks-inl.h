@@ -51,47 +51,73 @@ HWY_INLINE void OuterBlock(size_t n_k, const float* HWY_RESTRICT a, size_t a_row
   }
 }
 
-// out0[i] = row i · x0, out1[i] = row i · x1 (kTwo only) for four rows of n elements.
-template <bool kTwo, class T>
-HWY_INLINE void DotBlock(const T* HWY_RESTRICT r0, const T* HWY_RESTRICT r1,
-                         const T* HWY_RESTRICT r2, const T* HWY_RESTRICT r3, size_t n,
-                         const float* HWY_RESTRICT x0, const float* HWY_RESTRICT x1, float* out0,
-                         float* out1) {
+// The same of kRows <= 3 rows and four vectors of `b`, one behind the other: twelve sums stay in
+// the 16 registers that some targets have, and what is broadcast serves all four.
+template <size_t kRows, class T>
+HWY_INLINE void WideOuterBlock(size_t n_k, const float* HWY_RESTRICT a, size_t a_row,
+                               const T* HWY_RESTRICT b, size_t b_k, FloatVec& c00, FloatVec& c10,
+                               FloatVec& c20, FloatVec& c01, FloatVec& c11, FloatVec& c21,
+                               FloatVec& c02, FloatVec& c12, FloatVec& c22, FloatVec& c03,
+                               FloatVec& c13, FloatVec& c23) {
   const FloatTag df;
   const size_t lanes = hn::Lanes(df);
+  for (size_t k = 0; k < n_k; ++k) {
+    const T* bk = b + k * b_k;
+    const FloatVec s0 = hn::Set(df, a[k]);
+    const FloatVec s1 = hn::Set(df, a[kRows > 1 ? a_row + k : k]);
+    const FloatVec s2 = hn::Set(df, a[kRows > 2 ? 2 * a_row + k : k]);
+    const auto add = [&](size_t i, FloatVec& c0, FloatVec& c1, FloatVec& c2) SPARK_INLINE_LAMBDA {
+      const FloatVec v = LoadFloats(df, bk + i * lanes);
+      c0 = hn::MulAdd(s0, v, c0);
+      if constexpr (kRows > 1) c1 = hn::MulAdd(s1, v, c1);
+      if constexpr (kRows > 2) c2 = hn::MulAdd(s2, v, c2);
+    };
+    add(0, c00, c10, c20);
+    add(1, c01, c11, c21);
+    add(2, c02, c12, c22);
+    add(3, c03, c13, c23);
+  }
+}
+
+// out[v * out_stride + i] = row i · x[v] for four rows of n elements and kX <= 3 of x: twelve sums
+// stay in the 16 registers that some targets have.
+template <size_t kX, class T>
+HWY_INLINE void DotBlock(const T* HWY_RESTRICT r0, const T* HWY_RESTRICT r1,
+                         const T* HWY_RESTRICT r2, const T* HWY_RESTRICT r3, size_t n,
+                         const float* HWY_RESTRICT x, size_t x_stride, float* out,
+                         size_t out_stride) {
+  const FloatTag df;
+  const size_t lanes = hn::Lanes(df);
+  const float* x1 = kX > 1 ? x + x_stride : x;
+  const float* x2 = kX > 2 ? x1 + x_stride : x;
   FloatVec c00 = hn::Zero(df), c10 = c00, c20 = c00, c30 = c00;
   FloatVec c01 = c00, c11 = c00, c21 = c00, c31 = c00;
-  const auto add = [&](FloatVec w0, FloatVec w1, FloatVec w2, FloatVec w3, FloatVec y0, FloatVec y1)
-                       HWY_ATTR {
-                         c00 = hn::MulAdd(w0, y0, c00);
-                         c10 = hn::MulAdd(w1, y0, c10);
-                         c20 = hn::MulAdd(w2, y0, c20);
-                         c30 = hn::MulAdd(w3, y0, c30);
-                         if constexpr (kTwo) {
-                           c01 = hn::MulAdd(w0, y1, c01);
-                           c11 = hn::MulAdd(w1, y1, c11);
-                           c21 = hn::MulAdd(w2, y1, c21);
-                           c31 = hn::MulAdd(w3, y1, c31);
-                         }
-                       };
+  FloatVec c02 = c00, c12 = c00, c22 = c00, c32 = c00;
+  const auto add = [&](const auto& load_row, const auto& load_x) SPARK_INLINE_LAMBDA {
+    const FloatVec y0 = load_x(x), y1 = load_x(x1), y2 = load_x(x2);
+    const auto add_row = [&](FloatVec w, FloatVec& a0, FloatVec& a1, FloatVec& a2)
+                             SPARK_INLINE_LAMBDA {
+                               a0 = hn::MulAdd(w, y0, a0);
+                               if constexpr (kX > 1) a1 = hn::MulAdd(w, y1, a1);
+                               if constexpr (kX > 2) a2 = hn::MulAdd(w, y2, a2);
+                             };
+    add_row(load_row(r0), c00, c01, c02);
+    add_row(load_row(r1), c10, c11, c12);
+    add_row(load_row(r2), c20, c21, c22);
+    add_row(load_row(r3), c30, c31, c32);
+  };
   size_t j = 0;
   for (; j + lanes <= n; j += lanes) {
-    const FloatVec y0 = hn::LoadU(df, x0 + j);
-    FloatVec y1 = y0;
-    if constexpr (kTwo) y1 = hn::LoadU(df, x1 + j);
-    add(LoadFloats(df, r0 + j), LoadFloats(df, r1 + j), LoadFloats(df, r2 + j),
-        LoadFloats(df, r3 + j), y0, y1);
+    add([&](const T* row) SPARK_INLINE_LAMBDA { return LoadFloats(df, row + j); },
+        [&](const float* xs) SPARK_INLINE_LAMBDA { return hn::LoadU(df, xs + j); });
   }
   if (j < n) {
-    const size_t rest = n - j;
-    const FloatVec y0 = hn::LoadN(df, x0 + j, rest);
-    FloatVec y1 = y0;
-    if constexpr (kTwo) y1 = hn::LoadN(df, x1 + j, rest);
-    add(LoadFloatsN(df, r0 + j, rest), LoadFloatsN(df, r1 + j, rest), LoadFloatsN(df, r2 + j, rest),
-        LoadFloatsN(df, r3 + j, rest), y0, y1);
+    add([&](const T* row) SPARK_INLINE_LAMBDA { return LoadFloatsN(df, row + j, n - j); },
+        [&](const float* xs) SPARK_INLINE_LAMBDA { return hn::LoadN(df, xs + j, n - j); });
   }
-  Sum4(df, c00, c10, c20, c30, out0);
-  if constexpr (kTwo) Sum4(df, c01, c11, c21, c31, out1);
+  Sum4(df, c00, c10, c20, c30, out);
+  if constexpr (kX > 1) Sum4(df, c01, c11, c21, c31, out + out_stride);
+  if constexpr (kX > 2) Sum4(df, c02, c12, c22, c32, out + 2 * out_stride);
 }
 
 // out[v * out_stride + i] = row i · x[v], rows: [n_rows, n] at distance `stride`, x: [n_x, n] at
@@ -107,23 +133,19 @@ HWY_NOINLINE void DotRowsWith(const T* rows, size_t stride, size_t n_rows, size_
     const T* r1 = r0 + HWY_MIN(size_t{1}, valid - 1) * stride;
     const T* r2 = r0 + HWY_MIN(size_t{2}, valid - 1) * stride;
     const T* r3 = r0 + HWY_MIN(size_t{3}, valid - 1) * stride;
-    float dots[8];
-    for (size_t v = 0; v < n_x; v += 2) {
-      const float* x0 = x + v * x_stride;
-      float* out0 = out + v * out_stride + i;
-      float* out1 = out0 + out_stride;
-      float* to0 = valid == 4 ? out0 : dots;
-      float* to1 = valid == 4 ? out1 : dots + 4;
-      const bool two = v + 1 < n_x;
-      if (two) {
-        DotBlock<true>(r0, r1, r2, r3, n, x0, x0 + x_stride, to0, to1);
-      } else {
-        DotBlock<false>(r0, r1, r2, r3, n, x0, x0, to0, to0);
+    ByThreeRows(n_x, [&](auto n_v, size_t v) SPARK_INLINE_LAMBDA {
+      const float* xs = x + v * x_stride;
+      float* to = out + v * out_stride + i;
+      if (valid == 4) {
+        DotBlock<n_v>(r0, r1, r2, r3, n, xs, x_stride, to, out_stride);
+        return;
       }
-      if (valid == 4) continue;
-      hwy::CopyBytes(dots, out0, valid * sizeof(float));
-      if (two) hwy::CopyBytes(dots + 4, out1, valid * sizeof(float));
-    }
+      float dots[3 * 4];
+      DotBlock<n_v>(r0, r1, r2, r3, n, xs, x_stride, dots, 4);
+      for (size_t k = 0; k < n_v; ++k) {
+        hwy::CopyBytes(dots + 4 * k, to + k * out_stride, valid * sizeof(float));
+      }
+    });
   }
 }
 

@@ -61,6 +61,9 @@ void QuantizePanelKernel(const float* x, size_t n, size_t cols, size_t group,
       panel.sums[g * lanes + m] = row.sums[g];
     }
   }
+  for (size_t g = 0; g < cols / group; ++g) {
+    SumPairs(panel.q + g * group * lanes, group / 4, panel.pair_sums + 2 * g * lanes);
+  }
 }
 
 // offsets · sums, the part of a product that has no integers in it.
@@ -158,16 +161,13 @@ void DotRowsKernel(DType type, const UnpackedRows& w, size_t n_rows, const Quant
 
 void PanelProductKernel(DType type, const UnpackedRows& w, size_t n_rows, const IntPanels& x,
                         float* out, size_t out_stride) {
-  const size_t bits = ByteBits(type);
-  if (bits == 8) return PanelProduct<8, 32>(w, n_rows, x, out, out_stride);
-  if constexpr (kQuadsInWords<4> >= 2) {
-    if (bits == 5) return PanelProduct<5, 32>(w, n_rows, x, out, out_stride);
-    if (bits == 4 && w.group == 16) return PanelProduct<4, 16>(w, n_rows, x, out, out_stride);
-    if (bits == 4) return PanelProduct<4, 32>(w, n_rows, x, out, out_stride);
-  } else if (w.group == 32) {
-    return PanelProduct<6, 32>(w, n_rows, x, out, out_stride);
+  if (HasWideBytes(type)) {
+    PanelProduct<Bytes::kWide, 32>(type, w, n_rows, x, out, out_stride);
+  } else if (w.group == 16) {
+    PanelProduct<Bytes::kSmall, 16>(type, w, n_rows, x, out, out_stride);
+  } else {
+    PanelProduct<Bytes::kSmall, 32>(type, w, n_rows, x, out, out_stride);
   }
-  PanelProduct<6, 16>(w, n_rows, x, out, out_stride);
 }
 
 }  // namespace spark::HWY_NAMESPACE
@@ -183,13 +183,14 @@ HWY_EXPORT(DotRowsKernel);
 HWY_EXPORT(PanelProductKernel);
 
 size_t QuantizedBytes(size_t cols, size_t group) {
-  return cols + 2 * sizeof(float) * (cols / group);
+  return cols + (2 * sizeof(float) + 2 * sizeof(int16_t)) * (cols / group);
 }
 
 QuantizedRow QuantizedAt(size_t cols, size_t group, size_t lanes, std::byte* place) {
   auto* scales = reinterpret_cast<float*>(place);
   float* sums = scales + cols / group * lanes;
-  return {scales, sums, reinterpret_cast<int8_t*>(sums + cols / group * lanes)};
+  auto* pair_sums = reinterpret_cast<int16_t*>(sums + cols / group * lanes);
+  return {scales, sums, pair_sums, reinterpret_cast<int8_t*>(pair_sums + 2 * cols / group * lanes)};
 }
 
 size_t IntPanelLanes() { return HWY_DYNAMIC_DISPATCH(PanelLanesKernel)(); }

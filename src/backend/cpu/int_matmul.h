@@ -25,6 +25,8 @@ namespace spark {
 struct QuantizedRow {
   float* scales;  // [cols / group]
   float* sums;    // [cols / group], times scale
+  int16_t*
+      pair_sums;  // [cols / group][2], of panels only: sums of q[4i], q[4i + 1] and of the rest
   int8_t* q;      // [cols]
 };
 

@@ -45,22 +45,37 @@ void MatMul::Run(const float* x, size_t n, std::span<const Product> products) {
   const auto blocks = [](const Product& p) { return HasBlockDot(p.w->type, p.w->cols); };
   if (n <= kFewRows && !compute_f32_ && std::ranges::all_of(products, blocks)) {
     RunFewBlocks(x, n, products);
+  } else if (n <= kFewRows) {
+    for (const Product& p : products) {
+      InIntegers(*p.w) ? RunFewInt(x, n, *p.w, p.out) : RunFewFloat(x, n, *p.w, p.out);
+    }
   } else {
-    for (const Product& product : products) RunOne(x, n, *product.w, product.out);
+    for (size_t i = 0; i < n; i += kPassRows) {
+      RunPass(x, i, std::min(kPassRows, n - i), products);
+    }
   }
 }
 
-void MatMul::RunOne(const float* x, size_t n, const Weight& w, float* out) {
-  const bool integers = IsQuantized(w.type) && !compute_f32_;
-  if (n <= kFewRows) {
-    integers ? RunFewInt(x, n, w, out) : RunFewFloat(x, n, w, out);
-    return;
-  }
-  for (size_t i = 0; i < n; i += kPassRows) {
-    const size_t rows = std::min(kPassRows, n - i);
-    const float* xi = x + i * w.cols;
-    float* outi = out + i * w.rows;
-    integers ? RunManyInt(xi, rows, w, outi) : RunManyFloat(xi, rows, w, outi);
+// Rows [first, first + n) of x.
+void MatMul::RunPass(const float* x, size_t first, size_t n, std::span<const Product> products) {
+  IntPanels panels{};
+  size_t group = 0;  // of the panels
+  for (const Product& p : products) {
+    const Weight& w = *p.w;
+    const float* rows = x + first * w.cols;
+    float* out = p.out + first * w.rows;
+    if (!InIntegers(w)) {
+      RunManyFloat(rows, n, w, out);
+      group = 0;
+      continue;
+    }
+    if (group != GroupSize(w.type)) {
+      group = GroupSize(w.type);
+      panels = MakePanels(rows, n, w.cols, group);
+    }
+    ForUnpackedTiles(w, kTileRows, [&](const UnpackedRows& tile, size_t row, size_t count) {
+      IntPanelProduct(w.type, tile, count, panels, out + row, w.rows);
+    });
   }
 }
 
@@ -150,24 +165,20 @@ void MatMul::RunFewInt(const float* x, size_t n, const Weight& w, float* out) {
   });
 }
 
-void MatMul::RunManyInt(const float* x, size_t n, const Weight& w, float* out) {
-  const size_t group = GroupSize(w.type);
+// Quantises n rows into panels, in activations_.
+IntPanels MatMul::MakePanels(const float* x, size_t n, size_t cols, size_t group) {
   const size_t lanes = IntPanelLanes();
-  const size_t row_bytes = QuantizedBytes(w.cols, group);
+  const size_t row_bytes = QuantizedBytes(cols, group);
   const size_t panel_bytes = RoundUp(row_bytes * lanes, kAlignment);
   const size_t n_panels = CeilDiv(n, lanes);
   activations_.Resize(std::max(activations_.size(), n_panels * panel_bytes));
   std::byte* panels = activations_.data();
   team_.For(n_panels, [&](size_t p, size_t thread) {
-    const QuantizedRow row = QuantizedAt(w.cols, group, 1, ThreadScratch(thread, row_bytes));
-    QuantizePanel(x + p * lanes * w.cols, std::min(lanes, n - p * lanes), w.cols, group, row,
-                  QuantizedAt(w.cols, group, lanes, panels + p * panel_bytes));
+    const QuantizedRow row = QuantizedAt(cols, group, 1, ThreadScratch(thread, row_bytes));
+    QuantizePanel(x + p * lanes * cols, std::min(lanes, n - p * lanes), cols, group, row,
+                  QuantizedAt(cols, group, lanes, panels + p * panel_bytes));
   });
-
-  const IntPanels activations{QuantizedAt(w.cols, group, lanes, panels), panel_bytes, n};
-  ForUnpackedTiles(w, kTileRows, [&](const UnpackedRows& rows, size_t first, size_t count) {
-    IntPanelProduct(w.type, rows, count, activations, out + first, w.rows);
-  });
+  return {QuantizedAt(cols, group, lanes, panels), panel_bytes, n};
 }
 
 void MatMul::RunFewFloat(const float* x, size_t n, const Weight& w, float* out) {

@@ -25,16 +25,17 @@ class MatMul {
   void Embed(const Weight& table, std::span<const int32_t> ids, float* out);
 
  private:
-  void RunOne(const float* x, size_t n, const Weight& w, float* out);
+  bool InIntegers(const Weight& w) const { return IsQuantized(w.type) && !compute_f32_; }
   void RunFewBlocks(const float* x, size_t n, std::span<const Product> products);
   void RunFewInt(const float* x, size_t n, const Weight& w, float* out);
-  void RunManyInt(const float* x, size_t n, const Weight& w, float* out);
+  void RunPass(const float* x, size_t first, size_t n, std::span<const Product> products);
   void RunFewFloat(const float* x, size_t n, const Weight& w, float* out);
   void RunManyFloat(const float* x, size_t n, const Weight& w, float* out);
 
   // Activation row m of `n` that RunFewInt() or RunFewBlocks() quantised.
   QuantizedRow QuantizedActivation(size_t m, size_t cols, size_t group);
   void QuantizeActivations(const float* x, size_t n, size_t cols, size_t group);
+  IntPanels MakePanels(const float* x, size_t n, size_t cols, size_t group);
   void MakeStrips(const float* x, size_t n, size_t cols, StripKind kind);
 
   // Unpacks a quantised matrix tile by tile, on all threads, and calls body(rows, first, count)

@@ -30,14 +30,12 @@ inline constexpr bool kNativeUnsigned = false;
 template <Bytes kBytes>
 inline constexpr bool kOffsetInDot = kBytes == Bytes::kWide && !kNativeUnsigned;
 
-// Of how many quads in a row a lane's products of pairs fit in a word, where an instruction makes
-// such words (not the targets above): 2 · 15 · 127 · 8 < 2^15 for weights of four bits, 4 for five
-// and 2 for six. So many need to be widened only once.
-template <size_t kBits>
-inline constexpr size_t kQuadsInWords =
-    !HWY_ARCH_X86 || kNativeUnsigned || HWY_TARGET == HWY_SCALAR || kBits > 6
-        ? 1
-        : size_t{1} << (7 - HWY_MIN(kBits, 6));
+// Where an instruction makes sums of two products of bytes as words (not the targets above), words
+// also add up those of further quads, and are widened once: of two quads of bytes below 64,
+// 4 · 63 · 127 < 2^15, and of many more if what they begin with is minus a centre of the bytes
+// times the activations (StartWords): words that wrap around on the way are right in the end.
+inline constexpr bool kSumsInWords =
+    HWY_ARCH_X86 && !kNativeUnsigned && HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_EMU128;
 
 #if HWY_TARGET == HWY_SCALAR
 
@@ -52,6 +50,18 @@ HWY_INLINE V QuadDot(DI di, const uint8_t* w, const int8_t* x, V sum) {
 template <Bytes kBytes, class DI, class V = hn::Vec<DI>>
 HWY_INLINE V QuadDotBroadcast(DI di, const uint8_t* w, const int8_t* x, V sum) {
   return QuadDot<kBytes>(di, w, x, sum);
+}
+
+// See below.
+template <class DI>
+HWY_INLINE hn::Vec<DI> StartSums(DI di, const int16_t* pair_sums, int16_t centre) {
+  return hn::Set(di, -centre * (pair_sums[0] + pair_sums[1]));
+}
+HWY_INLINE void SumPairs(const int8_t* q, size_t quads, int16_t* pair_sums) {
+  pair_sums[0] = pair_sums[1] = 0;
+  for (size_t i = 0; i < 4 * quads; ++i) {
+    pair_sums[i % 4 / 2] = static_cast<int16_t>(pair_sums[i % 4 / 2] + q[i]);
+  }
 }
 
 #else
@@ -108,7 +118,7 @@ HWY_INLINE void AddQuadDot(DI di, VU w, VI x, IntSums<DI>& sums) {
 // Sums of two quads, w0 with x0 and w1 with x1.
 template <Bytes kBytes, class DI, class VU, class VI>
 HWY_INLINE hn::Vec<DI> TwoQuadDots(DI di, VU w0, VI x0, VU w1, VI x1) {
-  if constexpr (kBytes == Bytes::kSmall && kQuadsInWords<6> >= 2) {
+  if constexpr (kBytes == Bytes::kSmall && kSumsInWords) {
     const hn::RepartitionToNarrow<DI> d16;
     const auto pairs =
         hn::Add(hn::SatWidenMulPairwiseAdd(d16, w0, x0), hn::SatWidenMulPairwiseAdd(d16, w1, x1));
@@ -118,8 +128,37 @@ HWY_INLINE hn::Vec<DI> TwoQuadDots(DI di, VU w0, VI x0, VU w1, VI x1) {
   }
 }
 
+// Sums of the first two and of the last two bytes of all quads of a lane. q: [quads, Lanes(di), 4],
+// pair_sums: [Lanes(di), 2]
+inline void SumPairs(const int8_t* q, size_t quads, int16_t* pair_sums) {
+  const hn::RebindToSigned<FloatTag> di;
+  const hn::RepartitionToNarrow<decltype(di)> d16;
+  const hn::Repartition<uint8_t, decltype(di)> du8;
+  const hn::Repartition<int8_t, decltype(di)> di8;
+  auto sum = hn::Zero(d16);
+  for (size_t i = 0; i < quads; ++i, q += hn::Lanes(di8)) {
+    const auto ones = hn::Set(du8, uint8_t{1});
+    sum = hn::Add(sum, hn::SatWidenMulPairwiseAdd(d16, ones, hn::LoadU(di8, q)));
+  }
+  hn::StoreU(sum, d16, pair_sums);
+}
+
+// Minus centre times the activations whose sums these are: with it, sums of products come out as
+// those of (weight - centre).
+template <class DI>
+HWY_INLINE hn::Vec<DI> StartSums(DI di, const int16_t* pair_sums, int16_t centre) {
+  const hn::RepartitionToNarrow<DI> d16;
+  const auto factor = hn::Set(d16, static_cast<int16_t>(-centre));
+  return hn::WidenMulPairwiseAdd(di, hn::LoadU(d16, pair_sums), factor);
+}
+// The same in words, modulo 2^16.
+template <class D16>
+HWY_INLINE hn::Vec<D16> StartWords(D16 d16, const int16_t* pair_sums, int16_t centre) {
+  return hn::Mul(hn::LoadU(d16, pair_sums), hn::Set(d16, static_cast<int16_t>(-centre)));
+}
+
 // Products of four weights at w, which are below 64, with four activations a lane, added as words:
-// of two products each. How many there is room for: kQuadsInWords.
+// of two products each.
 template <class DI>
 HWY_INLINE void AddPairDotsBroadcast(DI, const uint8_t* w, const int8_t* x,
                                      IntSums<hn::RepartitionToNarrow<DI>>& sums) {
@@ -132,16 +171,10 @@ HWY_INLINE void AddPairDotsBroadcast(DI, const uint8_t* w, const int8_t* x,
   const auto pairs = hn::SatWidenMulPairwiseAdd(d16, weights, hn::LoadU(di8, x));
   sums = ToSums(d16, hn::Add(FromSums(d16, sums), pairs));
 }
-// sums += what words have.
-template <class DI>
-HWY_INLINE void AddWords(DI di, IntSums<hn::RepartitionToNarrow<DI>> words, IntSums<DI>& sums) {
-  const hn::RepartitionToNarrow<DI> d16;
-  const auto widened = hn::WidenMulPairwiseAdd(di, FromSums(d16, words), hn::Set(d16, int16_t{1}));
-  sums = ToSums(di, hn::Add(FromSums(di, sums), widened));
-}
 
 #endif  // HWY_TARGET == HWY_SCALAR
 
+// sums += those of QuadDotBroadcast().
 template <Bytes kBytes, class DI>
 HWY_INLINE void AddQuadDotBroadcast(DI di, const uint8_t* w, const int8_t* x, IntSums<DI>& sums) {
   sums = ToSums(di, QuadDotBroadcast<kBytes>(di, w, x, FromSums(di, sums)));

@@ -36,11 +36,13 @@ constexpr bool HasWideBytes(DType type) {
          type == DType::kIQ4_XS;
 }
 
-// Bits that hold every q: 8, 6, 5 or 4.
-constexpr size_t ByteBits(DType type) {
-  if (HasWideBytes(type)) return 8;
-  if (type == DType::kQ6_K) return 6;
-  return type == DType::kQ5_0 || type == DType::kQ5_1 || type == DType::kQ5_K ? 5 : 4;
+// c of types whose offsets are all -c scale, 0 of those that have offsets of their own.
+constexpr int Centre(DType type) {
+  if (HasWideBytes(type)) return 128;
+  if (type == DType::kQ6_K) return 32;
+  if (type == DType::kQ5_0) return 16;
+  if (type == DType::kQ4_0) return 8;
+  return type == DType::kQ3_K ? 4 : 0;
 }
 
 struct UnpackedRows {
