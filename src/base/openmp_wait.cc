@@ -8,6 +8,8 @@
 // LLVM's libomp spins for 200 ms; it reads its environment when it is first used, so a constructor
 // is early enough.
 #include <cstdlib>
+#include <cstring>
+#include <initializer_list>
 
 namespace {
 
@@ -20,17 +22,54 @@ void SetUnlessSet(const char* name, const char* value) {
 #endif
 }
 
-void ShortenSpinning() {
-  if (std::getenv("OMP_WAIT_POLICY") != nullptr) return;  // the user's own settings stand
-  SetUnlessSet("GOMP_SPINCOUNT", "2000");
-  SetUnlessSet("KMP_BLOCKTIME", "1");  // milliseconds
+#if defined(__GLIBC__) && defined(__ELF__)
+
+// What setenv() does before glibc's own constructor is lost there: that goes back to the array of
+// variables which the system has handed over, and in which there is no room for more. So one that
+// no library wants while it is loaded gives its place to ours until all are.
+char spin_count[] = "GOMP_SPINCOUNT=2000";
+char** lent = nullptr;  // the place
+char* owner = nullptr;  // whose it is
+
+char** Find(char** variables, const char* name) {
+  const size_t length = std::strlen(name);
+  for (; *variables != nullptr; ++variables) {
+    if (std::strncmp(*variables, name, length) == 0 && (*variables)[length] == '=')
+      return variables;
+  }
+  return nullptr;
 }
 
-#if defined(__GLIBC__) && defined(__ELF__)
-void AtStart(int, char**, char**) { ShortenSpinning(); }
-[[gnu::section(".preinit_array"), gnu::used]] void (*const kAtStart)(int, char**, char**) = AtStart;
+void Lend(int, char**, char** variables) {
+  for (const char* name : {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}) {
+    if (Find(variables, name) != nullptr) return;  // the user's own settings stand
+  }
+  for (const char* name : {"_", "OLDPWD", "SHLVL", "PWD", "HOME", "PATH"}) {
+    lent = Find(variables, name);
+    if (lent == nullptr) continue;
+    owner = *lent;
+    *lent = spin_count;
+    return;
+  }
+}
+[[gnu::section(".preinit_array"), gnu::used]] void (*const kLend)(int, char**, char**) = Lend;
+
+void Return() {
+  if (lent != nullptr) *lent = owner;
+}
+
 #else
-[[maybe_unused]] const bool kAtStart = (ShortenSpinning(), true);
+
+void Return() {}
+
 #endif
+
+const bool kLoaded = [] {
+  Return();
+  if (std::getenv("OMP_WAIT_POLICY") == nullptr) {
+    SetUnlessSet("KMP_BLOCKTIME", "1");  // milliseconds
+  }
+  return true;
+}();
 
 }  // namespace

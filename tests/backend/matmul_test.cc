@@ -85,39 +85,63 @@ std::vector<Shape> Shapes(DType type, bool slow) {
   return shapes;
 }
 
-TEST_CASE("matrix products are right for every type and SIMD target", "[backend]") {
-  ForEachSimdTarget([&](const std::string& target) {
-    for (const DType type : kAllDTypes) {
-      for (const Shape& s : Shapes(type, IsSlow(target))) {
-        INFO(Name(type) << " [" << s.rows << ", " << s.cols << "] times " << s.n);
-        Random random(static_cast<uint32_t>(s.rows + s.cols + s.n));
-        const RandomWeight w(type, s.rows, s.cols, random);
-        const std::vector<float> dequantized = Dequantized(w.get());
-        std::vector<float> x = random.Normals(s.n * s.cols);
-        Misaligned in(x), out(s.n * s.rows);
+// What kernels are compared with takes longer than they do: once for all targets.
+struct Case {
+  Case(DType type, const Shape& s)
+      : random(static_cast<uint32_t>(s.rows + s.cols + s.n)),
+        w(type, s.rows, s.cols, random),
+        x(random.Normals(s.n * s.cols)) {
+    const std::vector<float> dequantized = Dequantized(w.get());
+    exact = Multiply(x, s.n, dequantized, s.rows);
+    if (IsQuantized(type)) rounded = Multiply(QuantizedActivations(x), s.n, dequantized, s.rows);
+  }
 
-        // f32: sums of `cols` products in another order, in chains that vectors make short. The
-        // error grows like sqrt(cols) * 6e-8 of Σ|w x|.
-        const Product exact = Multiply(x, s.n, dequantized, s.rows);
-        MakeCpuBackend({.threads = 2, .compute_f32 = true})
-            ->MatMul(in.data(), s.n, w.get(), out.data());
-        CHECK(Error(out.data(), exact) < 2e-6);
+  Case(const Case&) = delete;  // `w` refers to its own bytes
+  Case(Case&&) = default;
 
-        if (!IsQuantized(type)) continue;
-        MakeCpuBackend({.threads = 2})->MatMul(in.data(), s.n, w.get(), out.data());
-        // Integer sums are exact; what remains are roundings of scales and f32 sums. Offsets cost
-        // most: those of wide bytes (q8_0, q8_K, iq4) are 128 d where the weight may be small, so
-        // cancellation of up to 2^7.
-        const Product rounded = Multiply(QuantizedActivations(x), s.n, dequantized, s.rows);
-        CHECK(Error(out.data(), rounded) < 1e-5);
-        // Rounding an activation costs at most half of 1/127 of its block's largest.
-        CHECK(Error(out.data(), exact) < 1e-2);
-      }
-    }
-  });
+  Random random;
+  RandomWeight w;
+  std::vector<float> x;
+  Product exact, rounded;
+};
+
+void CheckCase(const Case& c, const Shape& s) {
+  Misaligned in(c.x), out(s.n * s.rows);
+
+  // f32: sums of `cols` products in another order, in chains that vectors make short. The error
+  // grows like sqrt(cols) * 6e-8 of Σ|w x|.
+  MakeCpuBackend({.threads = 2, .compute_f32 = true})
+      ->MatMul(in.data(), s.n, c.w.get(), out.data());
+  CHECK(Error(out.data(), c.exact) < 2e-6);
+
+  if (!IsQuantized(c.w.get().type)) return;
+  MakeCpuBackend({.threads = 2})->MatMul(in.data(), s.n, c.w.get(), out.data());
+  // Integer sums are exact; what remains are roundings of scales and f32 sums. Offsets cost most:
+  // those of wide bytes (q8_0, q8_K, iq4) are 128 d where the weight may be small, so cancellation
+  // of up to 2^7.
+  CHECK(Error(out.data(), c.rounded) < 1e-5);
+  // Rounding an activation costs at most half of 1/127 of its block's largest.
+  CHECK(Error(out.data(), c.exact) < 1e-2);
 }
 
-// Products share one quantised input, in as many forms as their block types need.
+TEST_CASE("matrix products are right for every type and SIMD target", "[backend]") {
+  for (const DType type : kAllDTypes) {
+    const std::vector<Shape> shapes = Shapes(type, IsSlow(""));
+    std::vector<Case> cases;
+    cases.reserve(shapes.size());
+    for (const Shape& s : shapes) cases.emplace_back(type, s);
+    ForEachSimdTarget([&](const std::string& target) {
+      const size_t n = Shapes(type, IsSlow(target)).size();  // those that all have come first
+      for (size_t i = 0; i < n; ++i) {
+        const Shape& s = shapes[i];
+        INFO(Name(type) << " [" << s.rows << ", " << s.cols << "] times " << s.n);
+        CheckCase(cases[i], s);
+      }
+    });
+  }
+}
+
+// Products share one quantised input, in as many forms as their types need.
 TEST_CASE("products of one input are those of each matrix alone", "[backend]") {
   ForEachSimdTarget([&](const std::string&) {
     Random random(8);
@@ -126,7 +150,7 @@ TEST_CASE("products of one input are those of each matrix alone", "[backend]") {
       std::vector<RandomWeight> weights;
       for (const DType type : types) weights.emplace_back(type, 50, 512, random);
       weights.emplace_back(last, 21, 512, random);
-      for (const size_t n : {1, 3}) {
+      for (const size_t n : {1, 3, 5, 530}) {  // dot products, panels, more than one pass
         const std::vector<float> x = random.Normals(n * 512);
         const auto backend = MakeCpuBackend({.threads = 2});
         std::vector<std::vector<float>> together, alone;
