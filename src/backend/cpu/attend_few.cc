@@ -36,17 +36,20 @@ const float* GatherQuery(const RowsView& keys, const float* q, size_t n_rows, fl
 
 // Scores of at most kTokenTile tokens with q: [n_rows, width], see GatherQuery(). Plain stores are
 // read as they lie, others through a tile of expanded tokens, unless SparseDots() takes them.
+template <class Memory>
 HWY_INLINE void ScoreTile(const RowsView& keys, size_t first, size_t n, const float* q,
-                          size_t n_rows, float* scores, size_t stride, float* tile) {
+                          size_t n_rows, float* scores, size_t stride, float* tile,
+                          Memory& memory) {
   const size_t width = keys.masks == nullptr ? keys.width : keys.head_dim;
   if (IsPlain(keys)) {
     WithFloatType(keys.type, keys.values, [&](const auto* values) HWY_ATTR {
-      DotRowsWith(values + first * width, width, n, width, q, width, n_rows, scores, stride);
+      DotRowsWith(values + first * width, width, n, width, q, width, n_rows, scores, stride,
+                  memory);
     });
   } else {
     const size_t row = RoundUp(width, 16);
     ExpandRows(keys, first, n, tile, row);
-    DotRowsWith(tile, row, n, width, q, width, n_rows, scores, stride);
+    DotRowsWith(tile, row, n, width, q, width, n_rows, scores, stride, memory);
   }
 }
 
@@ -75,10 +78,8 @@ HWY_INLINE void ScoreChunks(const RowsView& keys, size_t first, size_t count, si
   } else {
     float* tile = scratch + FewQueryFloats(keys.head_dim);
     const float* gathered = GatherQuery(keys, q, n_rows, scratch);
-    chunks([&](size_t t, size_t n, float* out) HWY_ATTR {
-      StepAhead(memory);
-      ScoreTile(keys, t, n, gathered, n_rows, out, stride, tile);
-    });
+    chunks([&](size_t t, size_t n, float* out)
+               HWY_ATTR { ScoreTile(keys, t, n, gathered, n_rows, out, stride, tile, memory); });
   }
 }
 
@@ -132,10 +133,16 @@ void SoftmaxRow(float* scores, size_t n, float scale, float& max, float& sum, Me
   sum = hn::ReduceSum(df, total);
 }
 
-// Which share of the next run's memory is asked for while scores and softmax weights are made; the
-// rest while values are summed. About what these take of the time.
-constexpr double kKeyShare = 0.35;
-constexpr double kSoftmaxShare = 0.25;
+// Which shares of the next run's memory are asked for while scores, softmax weights and sums of
+// values are made: about what these take of the time. A softmax weight costs about as much as 20
+// channels of the other two, whose shares are much the same.
+struct MemoryShares {
+  explicit MemoryShares(size_t head_dim)
+      : softmax(20 / (20 + static_cast<double>(head_dim))), keys(0.47 * (1 - softmax)) {}
+
+  double softmax, keys;
+  double values() const { return 1 - softmax - keys; }
+};
 
 // Scores in place of which their softmax weights are left, 0 for tokens that a row does not see.
 HWY_INLINE void SoftmaxRows(const QueryTile& queries, const TokenRun& run, float* scores,
@@ -153,6 +160,12 @@ HWY_INLINE void SoftmaxRows(const QueryTile& queries, const TokenRun& run, float
   }
 }
 
+// Steps of LinesAhead that ScoreChunks() takes, about.
+size_t KeySteps(const TokenRun& run, size_t step) {
+  if (HasLaneDots(run.keys)) return LaneSteps(run.keys.lanes->layout(), run.count);
+  return CeilDiv(run.count, HasSparseDots(run.keys) ? step : kDotRowsStep);
+}
+
 // Keys of all tokens, then their values.
 void AttendFewKernel(const QueryTile& queries, const TokenRun& run, const TokenRun* next,
                      bool prepared, float* scratch, const Partial& out) {
@@ -162,11 +175,11 @@ void AttendFewKernel(const QueryTile& queries, const TokenRun& run, const TokenR
   float* rest = scratch + kFewQueryRows * stride;
   float* tile = rest + FewQueryFloats(queries.head_dim);
   RunMemory memory(run, next);
-  const bool lanes = run.keys.lanes != nullptr;
-  memory.Pace(kKeyShare, CeilDiv(run.count, lanes ? LaneLayout::kTokens : memory.key_step()));
+  const MemoryShares shares(queries.head_dim);
+  memory.Pace(shares.keys, KeySteps(run, memory.key_step()));
   ScoreChunks(run.keys, run.first, run.count, memory.key_step(), queries.q, n_rows, prepared,
               scores, stride, rest, memory);
-  memory.Pace(kSoftmaxShare, n_rows * CeilDiv(run.count, hn::Lanes(FloatTag())));
+  memory.Pace(shares.softmax, n_rows * CeilDiv(run.count, hn::Lanes(FloatTag())));
   SoftmaxRows(queries, run, scores, stride, out, memory);
   const auto chunks = [&](size_t step, const auto& add) HWY_ATTR {  // add(first in the run, n)
     for (size_t t = 0; t < run.count; t += step) {
@@ -174,16 +187,15 @@ void AttendFewKernel(const QueryTile& queries, const TokenRun& run, const TokenR
       add(t, HWY_MIN(step, run.count - t));
     }
   };
-  const double value_share = 1 - kKeyShare - kSoftmaxShare;
   if (CodeValues::Takes(run.values)) {
-    memory.Pace(value_share, CodeValues::Steps(run.count, n_rows, queries.head_dim));
+    memory.Pace(shares.values(), CodeValues::Steps(run.count, n_rows, queries.head_dim));
     CodeValues sums(run.values, n_rows, tile);
     chunks(memory.bursts() ? memory.value_step() : CodeValues::kTokens,
            [&](size_t t, size_t n)
                HWY_ATTR { sums.Add(run.first + t, n, scores + t, stride, memory); });
     sums.Finish(out.values);
   } else {
-    memory.Pace(value_share, ValueSteps(run.values, run.count, n_rows));
+    memory.Pace(shares.values(), ValueSteps(run.values, run.count, n_rows));
     chunks(memory.value_step(), [&](size_t t, size_t n) HWY_ATTR {
       AddValues(run.values, run.first + t, n, scores + t, n_rows, stride, t > 0, tile, out.values,
                 memory);

@@ -120,13 +120,18 @@ HWY_INLINE void DotBlock(const T* HWY_RESTRICT r0, const T* HWY_RESTRICT r1,
   if constexpr (kX > 2) Sum4(df, c02, c12, c22, c32, out + 2 * out_stride);
 }
 
+constexpr size_t kDotRowsStep = 4;
+
 // out[v * out_stride + i] = row i · x[v], rows: [n_rows, n] at distance `stride`, x: [n_x, n] at
-// distance `x_stride`. Not inlined: one copy a type is enough, and compiles in bearable time under
-// sanitizers.
-template <class T>
+// distance `x_stride`. Takes a step (run_memory-inl.h) every kDotRowsStep rows. Not inlined: one
+// copy a type is enough, and compiles in bearable time under sanitizers.
+template <class T, class Memory>
 HWY_NOINLINE void DotRowsWith(const T* rows, size_t stride, size_t n_rows, size_t n, const float* x,
-                              size_t x_stride, size_t n_x, float* out, size_t out_stride) {
-  for (size_t i = 0; i < n_rows; i += 4) {
+                              size_t x_stride, size_t n_x, float* out, size_t out_stride,
+                              Memory& memory) {
+  auto ahead = memory.Begin();
+  for (size_t i = 0; i < n_rows; i += kDotRowsStep) {
+    ahead.Step();
     // The last block may be short: it repeats the last row, and what comes out goes by a buffer.
     const size_t valid = HWY_MIN(size_t{4}, n_rows - i);
     const T* r0 = rows + i * stride;
@@ -147,6 +152,7 @@ HWY_NOINLINE void DotRowsWith(const T* rows, size_t stride, size_t n_rows, size_
       }
     });
   }
+  memory.End(ahead);
 }
 
 }  // namespace spark::HWY_NAMESPACE

@@ -18,6 +18,7 @@
 #include "backend/cpu/lane_shuffles-inl.h"
 #include "backend/cpu/lanes-inl.h"
 #include "backend/cpu/quad_dot-inl.h"
+#include "base/tiles.h"
 #include "hwy/highway.h"
 #include "kv/lane_store.h"
 
@@ -28,6 +29,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 #if HWY_TARGET == HWY_SCALAR
 
 inline bool HasLaneDots(const RowsView&) { return false; }  // keys are expanded
+inline size_t LaneSteps(const LaneLayout&, size_t) { return 1; }
 template <class Memory>
 void LaneDots(const RowsView&, size_t, size_t, const LaneQuery&, size_t, float*, size_t, Memory&) {}
 
@@ -219,6 +221,9 @@ HWY_INLINE void LaneTileScores(const std::byte* tile, const LaneLayout& layout,
   sums.Store(tile, n, scores, stride);
 }
 
+// Steps (run_memory-inl.h) that LaneDots() takes: one a tile.
+inline size_t LaneSteps(const LaneLayout&, size_t n) { return CeilDiv(n, LaneLayout::kTokens); }
+
 template <size_t kTables, class Memory>
 void LaneDotsOf(const LaneStore& keys, size_t first, size_t n, const LaneQuery& query,
                 size_t n_rows, float* scores, size_t stride, Memory& memory) {
@@ -234,7 +239,7 @@ void LaneDotsOf(const LaneStore& keys, size_t first, size_t n, const LaneQuery& 
   memory.End(ahead);
 }
 
-// first: a multiple of 16. Steps once a tile.
+// first: a multiple of 16.
 template <class Memory>
 void LaneDots(const RowsView& keys, size_t first, size_t n, const LaneQuery& query, size_t n_rows,
               float* scores, size_t stride, Memory& memory) {

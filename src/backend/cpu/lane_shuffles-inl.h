@@ -16,6 +16,7 @@
 #include "backend/cpu/lane_query-inl.h"
 #include "backend/cpu/lanes-inl.h"
 #include "backend/cpu/quad_dot-inl.h"
+#include "base/tiles.h"
 #include "hwy/highway.h"
 #include "kv/lane_store.h"
 
@@ -165,9 +166,10 @@ HWY_INLINE void SumLaneRest(LaneChunk& chunk, size_t n, const LaneQuery& query, 
 
 // Sums over the kept channels of the tokens in lanes [lane, lane + Lanes(df)) of a tile, the
 // i_tile-th of a chunk, for kRows query rows.
-template <size_t kRows, bool kFewBlocks>
+template <size_t kRows, bool kFewBlocks, class Ahead>
 HWY_INLINE void SumLanesKept(const std::byte* tile, const LaneLayout& layout, LaneChunk& chunk,
-                             size_t i_tile, const LaneQuery& query, size_t first_row, size_t lane) {
+                             size_t i_tile, const LaneQuery& query, size_t first_row, size_t lane,
+                             Ahead& ahead) {
   const FloatTag df;
   const LaneSumTag di;
   const LaneByteTag d;
@@ -183,6 +185,7 @@ HWY_INLINE void SumLanesKept(const std::byte* tile, const LaneLayout& layout, La
   const uint8_t* table = query.q + first_row * query.q_bytes;
   const auto* quad = reinterpret_cast<const uint8_t*>(tile + layout.first_quad()) + 4 * lane;
   for (size_t i = 0; i < layout.quads; ++i, quad += LaneLayout::kQuadBytes) {
+    if constexpr (!kFewBlocks) ahead.Step();
     const LaneByteVec channels = hn::LoadU(d, quad);
     const LaneCodeVec codes = hn::BitCast(dc, hn::LoadU(d, quad + 64));
     const LaneByteVec sizes = hn::BitCast(d, hn::Abs(codes));
@@ -211,7 +214,13 @@ HWY_INLINE void SumLanesKept(const std::byte* tile, const LaneLayout& layout, La
   if constexpr (kRows > 3) store(3, low3, high3);
 }
 
-// LaneChunk::kept of n tokens. Steps once a tile.
+// Steps (run_memory-inl.h) that LaneDots() takes: one a vector of tokens, or one for each of its
+// quads where many channels mean much memory.
+inline size_t LaneSteps(const LaneLayout& layout, size_t n) {
+  return CeilDiv(n, hn::Lanes(FloatTag())) * (FewBlocks(layout) ? 1 : layout.quads);
+}
+
+// LaneChunk::kept of n tokens.
 template <bool kFewBlocks, class Memory>
 HWY_INLINE void SumKept(const std::byte* tiles, const LaneLayout& layout, size_t n,
                         const LaneQuery& query, size_t n_rows, LaneChunk& chunk, Memory& memory) {
@@ -223,10 +232,10 @@ HWY_INLINE void SumKept(const std::byte* tiles, const LaneLayout& layout, size_t
   auto ahead = memory.Begin();
   for (size_t t = 0; t < n; t += hn::Lanes(FloatTag())) {
     const size_t i_tile = t / LaneLayout::kTokens, lane = t % LaneLayout::kTokens;
-    if (lane == 0) ahead.Step();
+    if constexpr (kFewBlocks) ahead.Step();
     const std::byte* tile = tiles + i_tile * layout.tile_bytes();
     ByFourRows(n_rows, [&](auto rows, size_t r) SPARK_INLINE_LAMBDA {
-      SumLanesKept<rows, kFewBlocks>(tile, layout, chunk, i_tile, query, r, lane);
+      SumLanesKept<rows, kFewBlocks>(tile, layout, chunk, i_tile, query, r, lane, ahead);
     });
   }
   memory.End(ahead);
@@ -254,7 +263,7 @@ inline void FinishLaneScores(const std::byte* tiles, const LaneLayout& layout,
   }
 }
 
-// first: a multiple of 16; n <= kTokenTile. Steps once a tile.
+// first: a multiple of 16; n <= kTokenTile.
 template <class Memory>
 void LaneDots(const RowsView& keys, size_t first, size_t n, const LaneQuery& query, size_t n_rows,
               float* scores, size_t stride, Memory& memory) {
