@@ -50,7 +50,7 @@ HWY_INLINE void ForQuads(const FourRows& w, size_t k, const int8_t* a0, const in
 // What a group of a lane's products is summed in: words, which become 32-bit integers at the end,
 // or these at once. Words hold 32 weights below 16, 32 of -16 … 15, and 16 of -32 … 31.
 template <Bytes kBytes>
-inline constexpr bool kGroupInWords = kSumsInWords&& kBytes == Bytes::kSmall;
+inline constexpr bool kGroupInWords = kSumsInWords ? kBytes == Bytes::kSmall : false;
 
 template <Bytes kBytes, class DI>
 using GroupSumTag = std::conditional_t<kGroupInWords<kBytes>, hn::RepartitionToNarrow<DI>, DI>;
