@@ -88,7 +88,8 @@ std::vector<Shape> Shapes(DType type, bool slow) {
 // What kernels are compared with takes longer than they do: once for all targets.
 struct Case {
   Case(DType type, const Shape& s)
-      : random(static_cast<uint32_t>(s.rows + s.cols + s.n)),
+      : shape(s),
+        random(static_cast<uint32_t>(s.rows + s.cols + s.n)),
         w(type, s.rows, s.cols, random),
         x(random.Normals(s.n * s.cols)) {
     const std::vector<float> dequantized = Dequantized(w.get());
@@ -99,13 +100,16 @@ struct Case {
   Case(const Case&) = delete;  // `w` refers to its own bytes
   Case(Case&&) = default;
 
+  Shape shape;
   Random random;
   RandomWeight w;
   std::vector<float> x;
   Product exact, rounded;
 };
 
-void CheckCase(const Case& c, const Shape& s) {
+void CheckCase(const Case& c) {
+  const Shape& s = c.shape;
+  INFO(Name(c.w.get().type) << " [" << s.rows << ", " << s.cols << "] times " << s.n);
   Misaligned in(c.x), out(s.n * s.rows);
 
   // f32: sums of `cols` products in another order, in chains that vectors make short. The error
@@ -132,11 +136,7 @@ TEST_CASE("matrix products are right for every type and SIMD target", "[backend]
     for (const Shape& s : shapes) cases.emplace_back(type, s);
     ForEachSimdTarget([&](const std::string& target) {
       const size_t n = Shapes(type, IsSlow(target)).size();  // those that all have come first
-      for (size_t i = 0; i < n; ++i) {
-        const Shape& s = shapes[i];
-        INFO(Name(type) << " [" << s.rows << ", " << s.cols << "] times " << s.n);
-        CheckCase(cases[i], s);
-      }
+      for (size_t i = 0; i < n; ++i) CheckCase(cases[i]);
     });
   }
 }
