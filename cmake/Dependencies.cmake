@@ -31,6 +31,7 @@ if(NOT hwy_FOUND)
     https://github.com/google/highway/releases/download/1.2.0/highway-1.2.0.tar.gz
     7e0be78b8318e8bdbf6fa545d2ecb4c90f947df03f7aadc42c1967f019e63343)
   FetchContent_MakeAvailable(highway)
+  set_target_properties(hwy PROPERTIES UNITY_BUILD OFF)
   add_library(hwy::hwy ALIAS hwy)
 endif()
 
@@ -41,6 +42,11 @@ if(SPARK_BUILD_TESTS)
       https://github.com/catchorg/Catch2/archive/refs/tags/v3.7.1.tar.gz
       c991b247a1a0d7bb9c39aa35faf0fe9e19764213f28ffba3109388e62ee0269c)
     FetchContent_MakeAvailable(catch2)
+    # A hundred small files that read the same headers: together in a tenth of the time.
+    set_target_properties(Catch2 PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 27)
+    if(SPARK_SANITIZE)
+      target_compile_options(Catch2 PRIVATE -fno-sanitize=undefined)
+    endif()
     list(APPEND CMAKE_MODULE_PATH ${catch2_SOURCE_DIR}/extras)
   endif()
   include(Catch)

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests of whole models, and the demo, pinned to every SIMD target of this machine; then the
-# demo, and the kernels' tests, on emulated processors that have no AVX. Needs a release build.
+# demo, and the kernels' tests, on emulated processors that have no AVX; as many at once as there are
+# cores. Needs a release build.
 #   scripts/check-simd.sh           takes minutes: SCALAR is slow
 #   scripts/check-simd.sh --quick   SCALAR and the emulated processors by the demo only
 set -euo pipefail
@@ -9,29 +10,52 @@ cd "$(dirname "$0")/.."
 
 bin=build/release/bin
 [ -x $bin/spark-tests ] || die "no $bin/spark-tests: run scripts/test.sh"
-quick=false
-if [ "${1:-}" = --quick ]; then quick=true; fi
+export OMP_NUM_THREADS=1
 whole_models='[oracle]~[smollm2]~[gemma3]~[twins],[session],[transformer]'
 
-for target in $($bin/spark-generate --list-simd-targets); do
-  check_demo "$target" $bin/spark-generate --simd-target "$target"
-  if $quick && [ "$target" = SCALAR ]; then continue; fi
-  result=$(SPARK_SIMD_TARGET=$target $bin/spark-tests "$whole_models") || die "$target: $result"
-  echo "$target: $(grep -m 1 'test cases' <<<"$result")"
-done
+# run_tests NAME COMMAND...
+run_tests() {
+  local name=$1 result
+  shift
+  result=$("$@") || die "$name: $result"
+  echo "$name: $(grep -m 1 'test cases' <<<"$result")"
+}
+
+check_target() {
+  check_demo "$1" $bin/spark-generate --simd-target "$1"
+  if [ "$quick" = yes ] && [ "$1" = SCALAR ]; then return; fi
+  SPARK_SIMD_TARGET=$1 run_tests "$1" $bin/spark-tests "$whole_models"
+}
 
 # An instruction that such a processor lacks ends the program, before dispatch or after it.
-if [ "$(uname -m)" != x86_64 ]; then exit 0; fi
-if ! command -v qemu-x86_64 >/dev/null; then
-  say "no qemu-x86_64 (package qemu-user): processors without AVX were not tried"
-  exit 0
-fi
-for processor in core2duo Nehalem Westmere; do
-  emulator=(qemu-x86_64 -cpu "$processor")
+check_processor() {
+  local emulator=(qemu-x86_64 -cpu "$1") targets
   targets=$("${emulator[@]}" $bin/spark-generate --list-simd-targets | paste -sd ' ')
-  check_demo "$processor ($targets)" "${emulator[@]}" $bin/spark-generate
-  if $quick; then continue; fi
-  result=$("${emulator[@]}" $bin/spark-tests "[backend],$whole_models") ||
-    die "$processor: $result"
-  echo "$processor: $(grep -m 1 'test cases' <<<"$result")"
-done
+  check_demo "$1 ($targets)" "${emulator[@]}" $bin/spark-generate
+  if [ "$quick" = yes ]; then return; fi
+  run_tests "$1" "${emulator[@]}" $bin/spark-tests "[backend],$whole_models"
+}
+
+case ${1:-} in
+  target)
+    check_target "$2"
+    exit
+    ;;
+  processor)
+    check_processor "$2"
+    exit
+    ;;
+  --quick) export quick=yes ;;
+  *) export quick=no ;;
+esac
+
+demo_expected=$(demo_texts $bin/spark-generate --backend reference)
+export demo_expected # for check_demo
+{
+  if [ "$(uname -m)" = x86_64 ] && command -v qemu-x86_64 >/dev/null; then
+    printf 'processor %s\n' core2duo Nehalem Westmere
+  else
+    say "no qemu-x86_64 (package qemu-user): processors without AVX were not tried"
+  fi
+  $bin/spark-generate --list-simd-targets | sed 's/^/target /'
+} | xargs -L 1 -P "$(cores)" scripts/check-simd.sh

@@ -3,9 +3,10 @@
 
     cmake --preset cuda && cmake --build --preset cuda 2>&1 | tee build/cuda/build.log
     scripts/check_ptxas.py build/cuda/build.log             compare
+    scripts/check_ptxas.py --architecture 90 LOG            compare what is for 9.0 only
     scripts/check_ptxas.py --record build/cuda/build.log    write the table
 
-The build must have compiled all kernels. A spill that is not in the table or a missing kernel fails,
+The build must have compiled all kernels, for all architectures without --architecture. A spill that is not in the table or a missing kernel fails,
 as do registers or shared memory that have grown by more than a few.
 """
 import argparse
@@ -75,6 +76,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--record", action="store_true", help="write the table")
+    parser.add_argument("--architecture", help="of the kernels to compare, like 90")
     parser.add_argument("log", type=pathlib.Path)
     arguments = parser.parse_args()
     measured = measure(arguments.log.read_text())
@@ -83,7 +85,11 @@ def main():
         TABLE.write_text(HEAD + "\n".join(lines) + "\n")
         print(f"{len(measured)} kernels recorded")
         return
-    found = list(complaints(read_table(), measured))
+    recorded = read_table()
+    if arguments.architecture:
+        recorded, measured = ({key: numbers for key, numbers in table.items()
+                               if key[1] == arguments.architecture} for table in (recorded, measured))
+    found = list(complaints(recorded, measured))
     print("\n".join(found) or f"{len(measured)} kernels are as recorded")
     sys.exit(1 if found else 0)
 

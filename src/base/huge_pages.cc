@@ -36,13 +36,13 @@ std::byte* Map(size_t bytes) {
   ::munmap(begin, bytes);  // a kernel without them
   return nullptr;
 }
-void Unmap(std::byte* begin, size_t bytes) { ::munmap(begin, bytes); }
+void UnmapPages(std::byte* begin, size_t bytes) { ::munmap(begin, bytes); }
 void GiveBack(std::byte* begin, size_t bytes) { ::madvise(begin, bytes, MADV_DONTNEED); }
 
 #else
 
 std::byte* Map(size_t) { return nullptr; }
-void Unmap(std::byte*, size_t) {}
+void UnmapPages(std::byte*, size_t) {}
 void GiveBack(std::byte*, size_t) {}
 
 #endif
@@ -55,7 +55,7 @@ HugePages& HugePages::Global() {
 }
 
 HugePages::~HugePages() {
-  for (const auto& [begin, size] : regions_) Unmap(begin, size);
+  for (const auto& [begin, size] : regions_) UnmapPages(begin, size);
 }
 
 std::byte* HugePages::Allocate(size_t bytes) {
@@ -112,7 +112,7 @@ void HugePages::Free(std::byte* p) {
   const auto piece = AddFree(p, size);
   const auto region = regions_.find(piece->first);
   if (region != regions_.end() && region->second == piece->second) {
-    Unmap(region->first, region->second);
+    UnmapPages(region->first, region->second);
     regions_.erase(region);
     free_.erase(piece);
     return;

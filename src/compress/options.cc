@@ -12,8 +12,6 @@
 namespace spark {
 namespace {
 
-constexpr size_t kMostTokens = size_t{1} << 30;
-
 // The whole of `text` as a number; nothing for trailing characters, overflow or an empty text.
 template <class Number>
 bool ParseWhole(const std::string& text, Number& number) {

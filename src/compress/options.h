@@ -11,6 +11,9 @@
 
 namespace spark {
 
+// What an option that counts tokens may say.
+constexpr size_t kMostTokens = size_t{1} << 30;
+
 // One `name=value`. Positions are 0-based characters of the whole plan.
 struct OptionText {
   std::string name;

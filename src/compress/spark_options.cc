@@ -1,11 +1,10 @@
 // What is typed behind `spark`, `spark-group` and `spark-topp`.
+#include "compress/options.h"
 #include "compress/spark.h"
 #include "compress/spark_plus.h"
 
 namespace spark {
 namespace {
-
-constexpr size_t kMostTokens = size_t{1} << 30;
 
 void ReadRecovery(const StageOptions& options, SparkOptions& spark) {
   constexpr Recovery kRecoveries[] = {Recovery::kMean, Recovery::kZero, Recovery::kSampled,

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <fstream>
 #include <iterator>
 
@@ -29,6 +30,14 @@ std::vector<Record> ReadRecords(const std::string& path) {
     records.push_back(std::move(record));
     begin = end + 1;
   }
+}
+
+std::optional<double> Number(const Record& object, std::string_view key) {
+  if (!object.is_object()) return std::nullopt;
+  const auto found = object.find(key);
+  if (found == object.end() || !found->is_number()) return std::nullopt;
+  const double value = found->get<double>();
+  return std::isfinite(value) ? std::optional(value) : std::nullopt;
 }
 
 }  // namespace spark

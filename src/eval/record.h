@@ -46,7 +46,9 @@
 #define SPARK_EVAL_RECORD_H_
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace spark {
@@ -56,6 +58,10 @@ using Record = nlohmann::ordered_json;
 // The lines of a results.jsonl, in order. A last line without its end is left out: a run was
 // killed while it wrote it. Throws Error, naming the line, for anything else that is no record.
 std::vector<Record> ReadRecords(const std::string& path);
+
+// A figure of `object`. Records come from a file: what is missing, of another type or not finite is
+// nothing.
+std::optional<double> Number(const Record& object, std::string_view key);
 
 }  // namespace spark
 

@@ -80,7 +80,7 @@ std::string Answer(const Bench& bench, const Sample& sample, std::span<const Tok
   return answer.text;
 }
 
-struct Scores {
+struct AnswerScores {
   std::vector<double> all;
   std::vector<std::pair<double, double>> by_depth;  // depth, score
 };
@@ -170,7 +170,7 @@ std::vector<Record> RunRetrieval(const Bench& bench, std::span<const Point> poin
   if (samples.empty()) throw Error("the task has no samples");
   const Tokenizer& tokenizer = *bench.model.tokenizer();
   std::vector<Candidate> candidates = MakeCandidates(points);
-  std::vector<Scores> scores(candidates.size());
+  std::vector<AnswerScores> scores(candidates.size());
   for (const Sample& sample : samples) {
     std::vector<TokenId> context = EncodeContext(tokenizer, sample.context);
     std::vector<TokenId> question = tokenizer.Encode(sample.question, Tokenizer::Special::kParse);
@@ -181,7 +181,7 @@ std::vector<Record> RunRetrieval(const Bench& bench, std::span<const Point> poin
     ForEachLive(candidates, [&](Candidate& c) {
       const double score =
           Score(task->metric(), Answer(bench, sample, question, c), sample.answers);
-      Scores& own = scores[static_cast<size_t>(&c - candidates.data())];
+      AnswerScores& own = scores[static_cast<size_t>(&c - candidates.data())];
       own.all.push_back(score);
       if (sample.depth) own.by_depth.emplace_back(*sample.depth, score);
       c.session.reset();

@@ -12,7 +12,7 @@ namespace spark {
 namespace {
 
 // The scores of one plan, a value a segment.
-struct Scores {
+struct SegmentScores {
   std::vector<double> nll, kl, top1;
 
   void Add(const SegmentScore& score) {
@@ -50,7 +50,8 @@ size_t CountSegments(const Bench& bench, size_t context) {
   return n;
 }
 
-void SetFigures(const Bench& bench, const Scores& own, const Scores& reference, Record& record) {
+void SetFigures(const Bench& bench, const SegmentScores& own, const SegmentScores& reference,
+                Record& record) {
   const uint64_t seed = bench.options.seed;
   const Estimate nll = MeanWithInterval(own.nll, seed);
   const Estimate kl = MeanWithInterval(own.kl, seed);
@@ -69,7 +70,7 @@ void SetFigures(const Bench& bench, const Scores& own, const Scores& reference, 
 
 // Scores one segment; scores[i] is of candidates[i].
 void RunSegment(const Bench& bench, const TextSegment& segment, size_t reference_at,
-                std::vector<Candidate>& candidates, std::vector<Scores>& scores) {
+                std::vector<Candidate>& candidates, std::vector<SegmentScores>& scores) {
   const size_t n = segment.continuation.size();
   PrefillAll(bench, candidates, segment.context, n, static_cast<double>(segment.context.size()));
   Candidate& reference = candidates[reference_at];
@@ -104,7 +105,7 @@ std::vector<Record> RunNll(const Bench& bench, std::span<const Point> points) {
       points, [&](const Point& point) { return point.Key() == reference.Key(); });
   const auto reference_at = static_cast<size_t>(found - points.begin());
   if (found == points.end()) candidates.emplace_back(reference);
-  std::vector<Scores> scores(candidates.size());
+  std::vector<SegmentScores> scores(candidates.size());
   for (size_t i = 0; i < n_segments; ++i) {
     RunSegment(bench,
                CutSegment(bench.text, i, first.context, bench.options.continuation,

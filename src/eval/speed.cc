@@ -1,19 +1,13 @@
 // The task `speed`: how fast a context is read and compressed, and tokens behind it decoded.
 #include <algorithm>
-#include <chrono>
 #include <numeric>
 #include <random>
 
+#include "base/seconds.h"
 #include "eval/runner.h"
 
 namespace spark {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double SecondsSince(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 double Median(std::vector<double> values) {
   std::ranges::sort(values);

@@ -4,12 +4,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <fstream>
 #include <iterator>
 #include <set>
 #include <thread>
 
+#include "base/seconds.h"
 #include "eval/results.h"
 #include "eval/runner.h"
 #include "eval/seeded_random.h"
@@ -19,12 +19,6 @@
 
 namespace spark {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double SecondsSince(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 [[noreturn]] void FailUsage(const std::string& field, const std::string& message) {
   throw UsageError(message, {.field = field});

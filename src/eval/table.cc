@@ -44,7 +44,7 @@ void Flatten(const std::string& column, const Record& value, Cells& cells) {
 }
 
 // RFC 4180: quoted where it has to be, quotes doubled.
-std::string Quoted(const std::string& text) {
+std::string CsvField(const std::string& text) {
   if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
   std::string out = "\"";
   for (const char c : text) {
@@ -59,7 +59,7 @@ template <typename CellOf>
 void AppendRow(size_t n_columns, const CellOf& cell_of, std::string& out) {
   for (size_t i = 0; i < n_columns; ++i) {
     if (i != 0) out += ',';
-    out += Quoted(cell_of(i));
+    out += CsvField(cell_of(i));
   }
   out += '\n';
 }

@@ -15,13 +15,6 @@
 namespace spark {
 namespace {
 
-std::optional<double> Number(const Record& object, std::string_view key) {
-  if (!object.is_object()) return std::nullopt;
-  const auto found = object.find(key);
-  if (found == object.end() || !found->is_number()) return std::nullopt;
-  return found->get<double>();
-}
-
 // Cells end at a bar, rows at a newline.
 std::string Cell(const Record& record, std::string_view key) {
   const auto found = record.find(key);

@@ -13,15 +13,6 @@ namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
-// Records come from a file: what is missing, null or of another type is nothing.
-std::optional<double> Number(const Record& object, std::string_view key) {
-  if (!object.is_object()) return std::nullopt;
-  const auto found = object.find(key);
-  if (found == object.end() || !found->is_number()) return std::nullopt;
-  const double value = found->get<double>();
-  return std::isfinite(value) ? std::optional(value) : std::nullopt;
-}
-
 size_t Count(const Record& record, std::string_view key) {
   const double value = Number(record, key).value_or(0);
   return value >= 1 && value < 1e15 ? static_cast<size_t>(value) : 0;

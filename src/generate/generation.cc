@@ -2,18 +2,16 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
 #include <cmath>
 #include <limits>
 #include <optional>
 
+#include "base/seconds.h"
 #include "generate/stop_filter.h"
 #include "spark/error.h"
 
 namespace spark {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 // Tokens to the text that a reader may see: decoded, whole characters only, up to a stop text.
 class TextOutput {
@@ -82,7 +80,7 @@ class Generator {
   Generation Run() {
     const Clock::time_point start = Clock::now();
     result_.stop_reason = Loop();
-    result_.decode_seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    result_.decode_seconds = SecondsSince(start);
     result_.text = output_.Finish();
     return std::move(result_);
   }

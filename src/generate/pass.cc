@@ -1,16 +1,11 @@
 #include "generate/pass.h"
 
 #include <algorithm>
-#include <chrono>
+
+#include "base/seconds.h"
 
 namespace spark {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double SecondsSince(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 CompressionPass AtLayer(CompressionPass pass, const PassPlan& plan, size_t layer) {
   pass.layer = layer;

@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 
 #include "backend/backend.h"
+#include "base/seconds.h"
 #include "compress/compressor.h"
 #include "compress/stage.h"
 #include "generate/context_file.h"
@@ -16,12 +16,6 @@
 
 namespace spark {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double SecondsSince(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 bool HasWindows(const Model& model) {
   const std::vector<size_t> windows = model.config().windows();

@@ -15,6 +15,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "base/quoted.h"
 #include "spark/error.h"
 
 namespace spark {
@@ -22,10 +23,12 @@ namespace spark {
 static_assert(std::endian::native == std::endian::little,
               "files are little-endian, and their tensors are used in place");
 
-// The start of a string from a file, quoted, short enough for an error message.
-inline std::string Quoted(std::string_view text) {
-  constexpr size_t kShown = 80;
-  return fmt::format("\"{}{}\"", text.substr(0, kShown), text.size() > kShown ? "…" : "");
+// A value that may lie at any address.
+template <typename T>
+T LoadAs(const std::byte* data) {
+  T value;
+  std::memcpy(&value, data, sizeof(T));
+  return value;
 }
 
 class ByteReader {

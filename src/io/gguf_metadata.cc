@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <cstring>
 #include <utility>
 
 #include "base/checked.h"
@@ -95,13 +94,6 @@ GgufValue ReadValue(ByteReader& reader, std::string_view key) {
   return value;
 }
 
-template <typename T>
-T Load(const std::byte* data) {
-  T value;
-  std::memcpy(&value, data, sizeof(T));
-  return value;
-}
-
 // An integer as sign and magnitude, so that u64 and i64 both fit.
 struct Integer {
   bool negative;
@@ -110,7 +102,7 @@ struct Integer {
 
 template <typename T>
 Integer LoadInteger(const std::byte* data) {
-  const T value = Load<T>(data);
+  const T value = LoadAs<T>(data);
   const auto wide = static_cast<int64_t>(value);  // NOLINT(bugprone-signed-char-misuse)
   return {wide < 0, static_cast<uint64_t>(wide)};
 }
@@ -134,7 +126,7 @@ std::optional<Integer> IntegerAt(const GgufValue& value, uint64_t i) {
     case GgufType::kI64:
       return LoadInteger<int64_t>(data);
     case GgufType::kU64:
-      return Integer{false, Load<uint64_t>(data)};
+      return Integer{false, LoadAs<uint64_t>(data)};
     default:
       return std::nullopt;
   }
@@ -148,8 +140,8 @@ std::string ToString(Integer value) {
 bool IsFloat(GgufType type) { return type == GgufType::kF32 || type == GgufType::kF64; }
 
 float FloatAt(const GgufValue& value, uint64_t i) {
-  if (value.type == GgufType::kF32) return Load<float>(value.data + 4 * i);
-  return static_cast<float>(Load<double>(value.data + 8 * i));
+  if (value.type == GgufType::kF32) return LoadAs<float>(value.data + 4 * i);
+  return static_cast<float>(LoadAs<double>(value.data + 8 * i));
 }
 
 }  // namespace
@@ -231,7 +223,7 @@ std::optional<std::string_view> GgufMetadata::FindString(std::string_view key) c
   if (value == nullptr) return std::nullopt;
   if (value->is_array || value->type != GgufType::kString) FailType(key, *value, "a string");
   return std::string_view(reinterpret_cast<const char*>(value->data + 8),
-                          Load<uint64_t>(value->data));
+                          LoadAs<uint64_t>(value->data));
 }
 
 std::optional<uint64_t> GgufMetadata::FindCount(std::string_view key) const {
@@ -251,7 +243,7 @@ std::optional<std::vector<std::string_view>> GgufMetadata::FindStrings(std::stri
   strings.reserve(value->count);
   const std::byte* data = value->data;
   for (uint64_t i = 0; i < value->count; ++i) {
-    const auto length = Load<uint64_t>(data);
+    const auto length = LoadAs<uint64_t>(data);
     strings.emplace_back(reinterpret_cast<const char*>(data + 8), length);
     data += 8 + length;
   }

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <type_traits>
@@ -22,21 +21,14 @@ using Json = nlohmann::json;
 
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the same as the format's own library
 
-struct TypeTraits {
+struct ElementTraits {
   std::string_view name;
   uint64_t bytes;
 };
-constexpr TypeTraits kTypes[] = {{"F32", 4}, {"F16", 2}, {"BF16", 2},
-                                 {"I32", 4}, {"I64", 8}, {"U8", 1}};
+constexpr ElementTraits kElements[] = {{"F32", 4}, {"F16", 2}, {"BF16", 2},
+                                       {"I32", 4}, {"I64", 8}, {"U8", 1}};
 
-const TypeTraits& Traits(SafetensorsType type) { return kTypes[static_cast<size_t>(type)]; }
-
-template <typename T>
-T Load(const std::byte* data) {
-  T value;
-  std::memcpy(&value, data, sizeof(T));
-  return value;
-}
+const ElementTraits& Traits(SafetensorsType type) { return kElements[static_cast<size_t>(type)]; }
 
 // Turns one member of the header into a tensor. Offsets in errors are those of the header.
 class EntryParser {
@@ -70,8 +62,8 @@ class EntryParser {
   SafetensorsType ParseType(const Json& value) const {
     if (!value.is_string()) Fail("wrong type", "dtype", value.type_name(), "a string");
     const auto& name = value.get_ref<const std::string&>();
-    for (size_t i = 0; i < std::size(kTypes); ++i) {
-      if (kTypes[i].name == name) return static_cast<SafetensorsType>(i);
+    for (size_t i = 0; i < std::size(kElements); ++i) {
+      if (kElements[i].name == name) return static_cast<SafetensorsType>(i);
     }
     Fail("element type is not supported", "dtype", Quoted(name), "F32, F16, BF16, I32, I64, U8");
   }
@@ -253,13 +245,13 @@ std::vector<float> SafetensorsFile::ReadFloats(std::string_view name) const {
   for (size_t i = 0; i < floats.size(); ++i) {
     switch (tensor.type) {
       case DType::kF16:
-        floats[i] = ToFloat(static_cast<F16>(Load<uint16_t>(tensor.data + 2 * i)));
+        floats[i] = ToFloat(static_cast<F16>(LoadAs<uint16_t>(tensor.data + 2 * i)));
         break;
       case DType::kBF16:
-        floats[i] = ToFloat(static_cast<BF16>(Load<uint16_t>(tensor.data + 2 * i)));
+        floats[i] = ToFloat(static_cast<BF16>(LoadAs<uint16_t>(tensor.data + 2 * i)));
         break;
       default:
-        floats[i] = Load<float>(tensor.data + 4 * i);
+        floats[i] = LoadAs<float>(tensor.data + 4 * i);
     }
   }
   return floats;
@@ -273,13 +265,13 @@ std::vector<int64_t> SafetensorsFile::ReadInts(std::string_view name) const {
     const std::byte* data = tensor.data + i * width;
     switch (tensor.type) {
       case SafetensorsType::kI32:
-        ints[i] = Load<int32_t>(data);
+        ints[i] = LoadAs<int32_t>(data);
         break;
       case SafetensorsType::kI64:
-        ints[i] = Load<int64_t>(data);
+        ints[i] = LoadAs<int64_t>(data);
         break;
       case SafetensorsType::kU8:
-        ints[i] = Load<uint8_t>(data);
+        ints[i] = LoadAs<uint8_t>(data);
         break;
       default:
         throw Error("not a tensor of integers",

@@ -6,10 +6,10 @@
 #include <array>
 #include <fstream>
 
+#include "base/quoted.h"
 #include "spark/chat.h"
 #include "spark/error.h"
 #include "text/chat_text.h"
-#include "text/quoted.h"
 
 namespace spark {
 namespace {

@@ -1,7 +1,7 @@
+#include "base/quoted.h"
 #include "spark/chat.h"
 #include "spark/error.h"
 #include "text/chat_text.h"
-#include "text/quoted.h"
 
 namespace spark {
 namespace {

@@ -5,8 +5,8 @@
 #include <string_view>
 #include <utility>
 
+#include "base/quoted.h"
 #include "text/bpe_tokenizer.h"
-#include "text/quoted.h"
 #include "text/spm_tokenizer.h"
 
 namespace spark {

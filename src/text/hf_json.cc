@@ -4,8 +4,8 @@
 
 #include <utility>
 
+#include "base/quoted.h"
 #include "spark/error.h"
-#include "text/quoted.h"
 
 namespace spark {
 

@@ -4,7 +4,7 @@
 #include <optional>
 #include <utility>
 
-#include "text/quoted.h"
+#include "base/quoted.h"
 #include "text/subword_model.h"
 
 namespace spark {

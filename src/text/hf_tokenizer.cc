@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/quoted.h"
 #include "io/json.h"
 #include "spark/error.h"
 #include "text/hf_config.h"
@@ -12,7 +13,6 @@
 #include "text/hf_stages.h"
 #include "text/hf_vocabulary.h"
 #include "text/pipeline.h"
-#include "text/quoted.h"
 
 namespace spark {
 namespace {

@@ -9,8 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/quoted.h"
 #include "text/byte_alphabet.h"
-#include "text/quoted.h"
 
 namespace spark {
 namespace {

@@ -7,9 +7,9 @@
 #include <string>
 #include <utility>
 
+#include "base/quoted.h"
 #include "spark/error.h"
 #include "text/pretokenizer.h"
-#include "text/quoted.h"
 
 namespace spark {
 

@@ -9,7 +9,7 @@
 #include <new>
 #include <string>
 
-#include "text/quoted.h"
+#include "base/quoted.h"
 
 namespace spark {
 namespace {

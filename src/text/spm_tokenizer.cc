@@ -5,10 +5,10 @@
 #include <cmath>
 #include <utility>
 
+#include "base/quoted.h"
 #include "spark/error.h"
 #include "text/bpe_tokenizer.h"
 #include "text/pipeline.h"
-#include "text/quoted.h"
 
 namespace spark {
 namespace {

@@ -7,9 +7,9 @@
 #include <functional>
 #include <limits>
 
+#include "base/quoted.h"
 #include "spark/error.h"
 #include "text/byte_alphabet.h"
-#include "text/quoted.h"
 
 namespace spark {
 namespace {

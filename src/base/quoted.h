@@ -1,6 +1,6 @@
 // A string from a file, for an error message.
-#ifndef SPARK_TEXT_QUOTED_H_
-#define SPARK_TEXT_QUOTED_H_
+#ifndef SPARK_BASE_QUOTED_H_
+#define SPARK_BASE_QUOTED_H_
 
 #include <cstddef>
 #include <string>
@@ -19,4 +19,4 @@ inline std::string Quoted(std::string_view text) {
 
 }  // namespace spark
 
-#endif  // SPARK_TEXT_QUOTED_H_
+#endif  // SPARK_BASE_QUOTED_H_
