@@ -54,7 +54,7 @@ export demo_expected # for check_demo
 {
   if [ "$(uname -m)" = x86_64 ] && command -v qemu-x86_64 >/dev/null; then
     printf 'processor %s\n' core2duo Nehalem Westmere
-  else
+  elif [ "$(uname -m)" = x86_64 ]; then
     say "no qemu-x86_64 (package qemu-user): processors without AVX were not tried"
   fi
   $bin/spark-generate --list-simd-targets | sed 's/^/target /'

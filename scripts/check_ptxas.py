@@ -6,8 +6,9 @@
     scripts/check_ptxas.py --architecture 90 LOG            compare what is for 9.0 only
     scripts/check_ptxas.py --record build/cuda/build.log    write the table
 
-The build must have compiled all kernels, for all architectures without --architecture. A spill that is not in the table or a missing kernel fails,
-as do registers or shared memory that have grown by more than a few.
+The build must have compiled all kernels, for all architectures without --architecture. A spill that
+is not in the table or a missing kernel fails, as do registers or shared memory that have grown by
+more than a few.
 """
 import argparse
 import pathlib
