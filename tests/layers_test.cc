@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-namespace {
+namespace layers_test {
 
 namespace fs = std::filesystem;
 
@@ -150,4 +150,4 @@ TEST_CASE("No folder includes one above it", "[layers]") {
   CHECK(files > 10);
 }
 
-}  // namespace
+}  // namespace layers_test

@@ -13,14 +13,14 @@
 namespace spark {
 namespace {
 
-constexpr uint64_t kMaxBytes = 16 << 20;  // templates and lists of added tokens included
+constexpr uint64_t kMaxConfigBytes = 16 << 20;  // templates and lists of added tokens included
 
 // A JSON file of the folder; nothing if there is no such file.
 class OptionalFile {
  public:
   OptionalFile(const std::string& folder, std::string_view name)
       : path_((std::filesystem::path(folder) / name).string()) {
-    if (std::filesystem::exists(path_)) document_ = ParseJsonFile(path_, kMaxBytes);
+    if (std::filesystem::exists(path_)) document_ = ParseJsonFile(path_, kMaxConfigBytes);
   }
 
   std::optional<HfJson> document() const {
@@ -93,10 +93,10 @@ std::optional<std::string> LoadHfChatTemplate(const std::string& folder) {
   if (std::filesystem::exists(jinja)) {
     const MappedFile file = MappedFile::Open(jinja);
     const auto bytes = file.bytes();
-    if (bytes.size() > kMaxBytes) {
+    if (bytes.size() > kMaxConfigBytes) {
       throw Error("the chat template is too large", {.file = jinja,
                                                      .found = std::to_string(bytes.size()),
-                                                     .allowed = std::to_string(kMaxBytes)});
+                                                     .allowed = std::to_string(kMaxConfigBytes)});
     }
     return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   }

@@ -4,7 +4,7 @@
 #include <set>
 
 namespace spark {
-namespace {
+namespace arguments_test {
 
 using Words = std::vector<std::string>;
 
@@ -31,5 +31,5 @@ TEST_CASE("values that look like flags are not touched", "[arguments]") {
   CHECK(Normalised({"--ctx_size"}) == Words{"--ctx-size"});      // the value is missing
 }
 
-}  // namespace
+}  // namespace arguments_test
 }  // namespace spark

@@ -9,7 +9,7 @@
 #include "tests/support/terminal.h"
 
 namespace spark::test {
-namespace {
+namespace conversation_test {
 
 using Args = std::vector<std::string>;
 
@@ -108,5 +108,5 @@ TEST_CASE("on a terminal Ctrl-C at the prompt quits, and a mistake does not", "[
 }
 #endif
 
-}  // namespace
+}  // namespace conversation_test
 }  // namespace spark::test

@@ -9,7 +9,7 @@
 #include "tests/support/temp_dir.h"
 
 namespace spark::test {
-namespace {
+namespace generate_cache_test {
 
 using Args = std::vector<std::string>;
 
@@ -163,5 +163,5 @@ TEST_CASE("the file of a run with passes over its answer holds the context only"
   CHECK(ReadText(one) == ReadText(two));
 }
 
-}  // namespace
+}  // namespace generate_cache_test
 }  // namespace spark::test

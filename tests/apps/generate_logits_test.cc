@@ -15,7 +15,7 @@
 #include "tests/support/temp_dir.h"
 
 namespace spark::test {
-namespace {
+namespace generate_logits_test {
 
 std::string Joined(std::span<const int64_t> ids) { return fmt::format("{}", fmt::join(ids, ",")); }
 
@@ -158,5 +158,5 @@ TEST_CASE("a full disk for --logits-out is one clear line", "[generate][robustne
   CHECK(result.err.find("No space left") != std::string::npos);
 }
 
-}  // namespace
+}  // namespace generate_logits_test
 }  // namespace spark::test

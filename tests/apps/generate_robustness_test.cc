@@ -7,7 +7,7 @@
 #include "tests/support/spark_generate.h"
 
 namespace spark::test {
-namespace {
+namespace generate_robustness_test {
 
 using Args = std::vector<std::string>;
 
@@ -163,5 +163,5 @@ TEST_CASE("Ctrl-C ends the reading of a long prompt, too", "[robustness]") {
   CHECK(stats["generated_tokens"] == 0);
 }
 
-}  // namespace
+}  // namespace generate_robustness_test
 }  // namespace spark::test

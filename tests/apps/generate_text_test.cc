@@ -8,7 +8,7 @@
 #include "tests/support/temp_dir.h"
 
 namespace spark::test {
-namespace {
+namespace generate_text_test {
 
 using Args = std::vector<std::string>;
 
@@ -198,5 +198,5 @@ TEST_CASE("Ctrl-C ends a conversation that waits for a turn", "[generate]") {
   CHECK(StatsOf(result)["stop_reason"] == "interrupted");
 }
 
-}  // namespace
+}  // namespace generate_text_test
 }  // namespace spark::test

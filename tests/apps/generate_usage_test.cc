@@ -7,7 +7,7 @@
 #include "tests/support/temp_dir.h"
 
 namespace spark::test {
-namespace {
+namespace generate_usage_test {
 
 using Args = std::vector<std::string>;
 
@@ -151,5 +151,5 @@ TEST_CASE("flag --dry-run prints the memory plan", "[generate]") {
   }
 }
 
-}  // namespace
+}  // namespace generate_usage_test
 }  // namespace spark::test

@@ -9,7 +9,7 @@
 #include "tests/support/temp_dir.h"
 
 namespace spark::test {
-namespace {
+namespace sweep_kill_test {
 
 bool Contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
@@ -119,5 +119,5 @@ TEST_CASE("a full disk ends a sweep with an error and keeps its lines", "[sweep]
   CHECK(QualityTable(Lines(out)) == QualityTable(Lines(whole)));
 }
 
-}  // namespace
+}  // namespace sweep_kill_test
 }  // namespace spark::test

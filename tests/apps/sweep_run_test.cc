@@ -13,7 +13,7 @@
 #include "tests/support/temp_dir.h"
 
 namespace spark::test {
-namespace {
+namespace sweep_run_test {
 
 using Args = std::vector<std::string>;
 
@@ -205,5 +205,5 @@ TEST_CASE("the progress line tells what is left", "[sweep]") {
   CHECK(RoughTime(9000) == "2.5 h");
 }
 
-}  // namespace
+}  // namespace sweep_run_test
 }  // namespace spark::test

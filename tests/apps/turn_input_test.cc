@@ -5,7 +5,7 @@
 #include <vector>
 
 namespace spark {
-namespace {
+namespace turn_input_test {
 
 // What ReadTurn() makes of some lines: turns as they are, commands in <>; and the prompts it shows.
 struct Turns {
@@ -55,5 +55,5 @@ TEST_CASE("a line that begins with a slash is a command", "[turns]") {
   CHECK(Turns({"/quit", "/save a b", " /etc"}).turns == Texts{"</quit>", "</save a b>", " /etc"});
 }
 
-}  // namespace
+}  // namespace turn_input_test
 }  // namespace spark

@@ -5,7 +5,7 @@
 #include "tests/support/random_stores.h"
 
 namespace spark {
-namespace {
+namespace attention_test {
 
 // f32 arithmetic on identical stored values: products and sums differ in order only. Sums of up to
 // 256 channels and 700 tokens keep well below sqrt(700) * 6e-8 of their size; attention adds exp,
@@ -316,5 +316,5 @@ TEST_CASE("scores of any size do not overflow the softmax", "[backend]") {
   }
 }
 
-}  // namespace
+}  // namespace attention_test
 }  // namespace spark

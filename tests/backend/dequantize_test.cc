@@ -13,7 +13,7 @@
 #include "io/safetensors.h"
 
 namespace spark {
-namespace {
+namespace dequantize_test {
 
 std::string UpperName(DType type) {
   std::string name(Name(type));
@@ -112,5 +112,5 @@ TEST_CASE("find non-finite: scales and minima of blocks", "[backend][dequantize]
   }
 }
 
-}  // namespace
+}  // namespace dequantize_test
 }  // namespace spark

@@ -2,7 +2,7 @@
 #include "tests/backend/kernel_test.h"
 
 namespace spark {
-namespace {
+namespace elementwise_test {
 
 // Around every lane count, and sizes that models have.
 std::vector<size_t> Sizes() {
@@ -142,5 +142,5 @@ TEST_CASE("rotation matches the reference in both pairings and for part of a hea
   });
 }
 
-}  // namespace
+}  // namespace elementwise_test
 }  // namespace spark

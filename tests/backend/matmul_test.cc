@@ -5,7 +5,7 @@
 #include "tests/backend/kernel_test.h"
 
 namespace spark {
-namespace {
+namespace matmul_test {
 
 std::vector<float> Dequantized(const Weight& w) {
   std::vector<float> out(w.rows * w.cols);
@@ -229,5 +229,5 @@ TEST_CASE("products are the same however memory is asked for", "[backend]") {
   }
 }
 
-}  // namespace
+}  // namespace matmul_test
 }  // namespace spark

@@ -5,7 +5,7 @@
 #include "spark/simd.h"
 
 namespace spark {
-namespace {
+namespace targets_test {
 
 TEST_CASE("a SIMD target can be pinned by name, and released", "[simd]") {
   const std::vector<std::string> targets = SimdTargets();
@@ -35,5 +35,5 @@ TEST_CASE("an unknown SIMD target is a usage error that lists the allowed ones",
   }
 }
 
-}  // namespace
+}  // namespace targets_test
 }  // namespace spark

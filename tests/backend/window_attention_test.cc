@@ -6,7 +6,7 @@
 #include "tests/support/random_stores.h"
 
 namespace spark {
-namespace {
+namespace window_attention_test {
 
 constexpr size_t kHeads = 2, kGroup = 3, kDim = 24;
 constexpr double kTolerance = 1e-5;  // as in attention_test.cc
@@ -154,5 +154,5 @@ TEST_CASE("what is out of the window does not count", "[backend][window]") {
   }
 }
 
-}  // namespace
+}  // namespace window_attention_test
 }  // namespace spark

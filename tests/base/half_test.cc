@@ -5,7 +5,7 @@
 #include <limits>
 
 namespace spark {
-namespace {
+namespace half_test {
 
 TEST_CASE("every binary16 value survives a round trip through float", "[half]") {
   for (uint32_t bits = 0; bits < 0x10000u; ++bits) {
@@ -31,5 +31,5 @@ TEST_CASE("conversion to 16 bits rounds to nearest, ties to even", "[half]") {
   CHECK(std::isnan(ToFloat(ToBF16(std::numeric_limits<float>::quiet_NaN()))));
 }
 
-}  // namespace
+}  // namespace half_test
 }  // namespace spark

@@ -9,7 +9,7 @@
 #include "base/aligned.h"
 
 namespace spark {
-namespace {
+namespace huge_pages_test {
 
 constexpr size_t kMiB = size_t{1} << 20;
 
@@ -113,5 +113,5 @@ TEST_CASE("aligned buffers keep what they hold when they grow into huge pages", 
   }
 }
 
-}  // namespace
+}  // namespace huge_pages_test
 }  // namespace spark

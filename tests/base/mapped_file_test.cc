@@ -9,7 +9,7 @@
 #include "tests/support/temp_dir.h"
 
 namespace spark {
-namespace {
+namespace mapped_file_test {
 
 using test::ExpectError;
 
@@ -52,5 +52,5 @@ TEST_CASE("mapped file: what cannot be used is refused by name and reason", "[ma
   }
 }
 
-}  // namespace
+}  // namespace mapped_file_test
 }  // namespace spark

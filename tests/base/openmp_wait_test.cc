@@ -6,7 +6,7 @@
 #include "tests/support/spark_generate.h"
 
 namespace spark::test {
-namespace {
+namespace openmp_wait_test {
 
 #if defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
 
@@ -59,5 +59,5 @@ TEST_CASE("the environment is whole when a program begins", "[generate]") {
 
 #endif
 
-}  // namespace
+}  // namespace openmp_wait_test
 }  // namespace spark::test

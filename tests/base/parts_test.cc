@@ -5,7 +5,7 @@
 #include <vector>
 
 namespace spark {
-namespace {
+namespace parts_test {
 
 TEST_CASE("parts cover every number once, inside a parallel region and outside", "[parts]") {
   constexpr size_t kPart = 8;
@@ -25,5 +25,5 @@ TEST_CASE("parts cover every number once, inside a parallel region and outside",
   }
 }
 
-}  // namespace
+}  // namespace parts_test
 }  // namespace spark

@@ -7,7 +7,7 @@
 #include <vector>
 
 namespace spark {
-namespace {
+namespace thread_team_test {
 
 TEST_CASE("a team does every item of every loop once", "[threads]") {
   for (const int threads : {1, 2, 3, 8}) {
@@ -69,5 +69,5 @@ TEST_CASE("an exception leaves a region, and the team works on", "[threads]") {
   CHECK(done == std::vector<int>(20, 2));
 }
 
-}  // namespace
+}  // namespace thread_team_test
 }  // namespace spark

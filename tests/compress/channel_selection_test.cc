@@ -12,7 +12,7 @@
 #include "tests/support/oracle.h"
 
 namespace spark {
-namespace {
+namespace channel_selection_test {
 
 using testing::MaskMismatches;
 using testing::OracleCase;
@@ -159,5 +159,5 @@ TEST_CASE("kept key values take the type that `store` says", "[spark]") {
   CHECK(std::get<DenseStore>(segments.at(1).values).type() == DType::kF32);
 }
 
-}  // namespace
+}  // namespace channel_selection_test
 }  // namespace spark

@@ -7,7 +7,7 @@
 #include "spark/error.h"
 
 namespace spark {
-namespace {
+namespace plan_test {
 
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
@@ -88,5 +88,5 @@ TEST_CASE("the list of methods names every option", "[plan]") {
   }
 }
 
-}  // namespace
+}  // namespace plan_test
 }  // namespace spark

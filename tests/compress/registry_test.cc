@@ -13,7 +13,7 @@
 #include "tests/support/counting_allocator.h"
 
 namespace spark {
-namespace {
+namespace registry_test {
 
 using testing::LiveAlignedBytes;
 
@@ -189,5 +189,5 @@ TEST_CASE("a window of as many tokens as a context is pruned like it, head by he
   }
 }
 
-}  // namespace
+}  // namespace registry_test
 }  // namespace spark

@@ -7,7 +7,7 @@
 #include "tests/support/oracle.h"
 
 namespace spark {
-namespace {
+namespace spark_plus_test {
 
 using testing::OracleCase;
 using testing::OracleCases;
@@ -139,5 +139,5 @@ TEST_CASE("centred keys read as keys, and scores are those of the rows", "[plus]
   }
 }
 
-}  // namespace
+}  // namespace spark_plus_test
 }  // namespace spark

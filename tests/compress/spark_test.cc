@@ -11,7 +11,7 @@
 #include "tests/support/oracle.h"
 
 namespace spark {
-namespace {
+namespace spark_test {
 
 using testing::MaskMismatches;
 using testing::OracleCase;
@@ -203,5 +203,5 @@ TEST_CASE("ratio 0 and ratios below one channel keep everything", "[spark]") {
   }
 }
 
-}  // namespace
+}  // namespace spark_test
 }  // namespace spark

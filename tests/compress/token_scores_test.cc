@@ -11,7 +11,7 @@
 #include "tests/support/test_layer.h"
 
 namespace spark {
-namespace {
+namespace token_scores_test {
 
 using testing::kDim;
 using testing::kGroup;
@@ -194,5 +194,5 @@ TEST_CASE("expected attention follows its formula for both ways to pair", "[toke
   }
 }
 
-}  // namespace
+}  // namespace token_scores_test
 }  // namespace spark

@@ -17,7 +17,7 @@
 #include "tests/support/test_layer.h"
 
 namespace spark {
-namespace {
+namespace token_stages_test {
 
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
@@ -233,5 +233,5 @@ TEST_CASE("errors in token stages point at the character", "[tokens][plan]") {
   refused("random:0.5[seed=-1]", "seed: found '-1'");
 }
 
-}  // namespace
+}  // namespace token_stages_test
 }  // namespace spark

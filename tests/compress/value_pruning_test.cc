@@ -9,7 +9,7 @@
 #include "tests/support/oracle.h"
 
 namespace spark {
-namespace {
+namespace value_pruning_test {
 
 using testing::MaskMismatches;
 using testing::OracleCase;
@@ -82,5 +82,5 @@ TEST_CASE("values are pruned though keys are not, and sinks and recent ones stay
   CHECK(std::equal(row.begin(), row.end(), head.values.end() - 5 * static_cast<int>(c.head_dim)));
 }
 
-}  // namespace
+}  // namespace value_pruning_test
 }  // namespace spark

@@ -8,7 +8,7 @@
 #include "tests/support/random_stores.h"
 
 namespace spark {
-namespace {
+namespace attention_test {
 
 // f32 arithmetic on identical stored values: sums in another order, and exp of scores up to about
 // 10 that carry their error.
@@ -252,5 +252,5 @@ TEST_CASE("the result does not depend on the order of blocks, and is the same tw
   CHECK(run() == first);
 }
 
-}  // namespace
+}  // namespace attention_test
 }  // namespace spark

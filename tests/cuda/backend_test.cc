@@ -15,7 +15,7 @@
 #endif
 
 namespace spark {
-namespace {
+namespace backend_test {
 
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
@@ -197,5 +197,5 @@ TEST_CASE("no result depends on the order of threads", "[cuda]") {
 
 #endif  // SPARK_SIMT
 
-}  // namespace
+}  // namespace backend_test
 }  // namespace spark

@@ -30,7 +30,7 @@ extern template void PackTokens<2>(CompressArguments a);
 #endif
 
 namespace spark {
-namespace {
+namespace compress_session_test {
 
 const Model& Qwen() {  // heads of 32 channels
   static const Model model = Model::Load(SPARK_TEST_DATA "/models/qwen3");
@@ -281,5 +281,5 @@ TEST_CASE("A session's memory on the device stays within the plan", "[compress][
 
 #endif  // SPARK_SIMT
 
-}  // namespace
+}  // namespace compress_session_test
 }  // namespace spark

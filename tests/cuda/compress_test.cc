@@ -17,7 +17,7 @@
 #include "spark/error.h"
 
 namespace spark::cuda {
-namespace {
+namespace compress_test {
 
 constexpr size_t kHeads = 2, kGroup = 3;
 
@@ -225,5 +225,5 @@ TEST_CASE("What the device does not compress is refused", "[compress]") {
   CHECK_THROWS_AS(PackedKeys(input, stream.get()), Error);
 }
 
-}  // namespace
+}  // namespace compress_test
 }  // namespace spark::cuda

@@ -5,7 +5,7 @@
 #include "tests/cuda/device_test.h"
 
 namespace spark {
-namespace {
+namespace elementwise_test {
 
 // Around a warp, a block, the length from which a norm takes a block, and sizes that models have.
 const std::vector<size_t> kSizes = {1,   2,   7,   31,  32,  33,  64,  80,
@@ -108,5 +108,5 @@ TEST_CASE("angles that return are still those", "[cuda]") {
   }
 }
 
-}  // namespace
+}  // namespace elementwise_test
 }  // namespace spark

@@ -4,7 +4,7 @@
 #include "tests/cuda/device_test.h"
 
 namespace spark {
-namespace {
+namespace matmul_test {
 
 std::vector<float> Expected(const std::vector<float>& x, size_t n, const Weight& w) {
   std::vector<float> out(n * w.rows);
@@ -116,5 +116,5 @@ TEST_CASE("rows of tables of every type", "[cuda]") {
   }
 }
 
-}  // namespace
+}  // namespace matmul_test
 }  // namespace spark

@@ -13,7 +13,7 @@
 #include "tests/support/largest_difference.h"
 
 namespace spark {
-namespace {
+namespace model_test {
 
 const std::string kModels = SPARK_TEST_DATA "/models/";
 
@@ -98,5 +98,5 @@ TEST_CASE("so do sessions that lose tokens, or centre their keys", "[cuda]") {
   for (const std::string plan : {"spark-plus:0.8", "snapkv:0.5+spark:0.8"}) ComparePlan(plan);
 }
 
-}  // namespace
+}  // namespace model_test
 }  // namespace spark

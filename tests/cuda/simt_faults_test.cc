@@ -10,7 +10,7 @@
 #include "simt/simt.h"
 
 namespace spark::simt {
-namespace {
+namespace simt_faults_test {
 
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
@@ -207,5 +207,5 @@ TEST_CASE("Limits of blocks and shared memory", "[simt]") {
   CheckFault("dynamic shared memory", [] { RunKernel(Nothing, 1, 32, 200000); });
 }
 
-}  // namespace
+}  // namespace simt_faults_test
 }  // namespace spark::simt

@@ -14,7 +14,7 @@
 #include "spark/error.h"
 
 namespace spark::cuda {
-namespace {
+namespace simt_runtime_test {
 
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
@@ -116,5 +116,5 @@ TEST_CASE("GemmF16 multiplies rows by rows", "[simt]") {
   }
 }
 
-}  // namespace
+}  // namespace simt_runtime_test
 }  // namespace spark::cuda

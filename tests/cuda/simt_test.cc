@@ -9,7 +9,7 @@
 #include "simt/schedules.h"
 
 namespace spark::simt {
-namespace {
+namespace simt_test {
 
 __global__ void WriteNumber(int* out) {
   const unsigned block = blockIdx.x + gridDim.x * (blockIdx.y + gridDim.y * blockIdx.z);
@@ -185,5 +185,5 @@ TEST_CASE("Bits and bytes", "[simt]") {
   CHECK(__uint_as_float(0x3F800000u) == 1.0f);
 }
 
-}  // namespace
+}  // namespace simt_test
 }  // namespace spark::simt

@@ -17,7 +17,7 @@
 #include "tests/support/random_text.h"
 
 namespace spark {
-namespace {
+namespace metric_test {
 
 using Answers = std::vector<std::string>;
 
@@ -175,5 +175,5 @@ TEST_CASE("Seeded choices are fair and fixed", "[eval][metric]") {
   CHECK(SeededRandom(1, "a", 0).Next() != SeededRandom(2, "a", 0).Next());
 }
 
-}  // namespace
+}  // namespace metric_test
 }  // namespace spark

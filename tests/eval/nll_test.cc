@@ -10,7 +10,7 @@
 #include "spark/model.h"
 
 namespace spark {
-namespace {
+namespace nll_test {
 
 std::vector<float> RandomLogits(size_t n, uint32_t seed, float scale = 6) {
   std::mt19937 random(seed);
@@ -115,5 +115,5 @@ TEST_CASE("segments follow each other; bos takes the last token's place", "[nll]
   CHECK(bos.continuation == Ids{17, 18, 19});
 }
 
-}  // namespace
+}  // namespace nll_test
 }  // namespace spark

@@ -8,7 +8,7 @@
 #include "spark/error.h"
 
 namespace spark {
-namespace {
+namespace points_test {
 
 using Strings = std::vector<std::string>;
 
@@ -117,5 +117,5 @@ TEST_CASE("shards are all points, in equal parts", "[points]") {
   }
 }
 
-}  // namespace
+}  // namespace points_test
 }  // namespace spark

@@ -16,7 +16,7 @@
 #include "tests/support/temp_dir.h"
 
 namespace spark {
-namespace {
+namespace report_test {
 
 using Catch::Matchers::ContainsSubstring;
 
@@ -176,5 +176,5 @@ TEST_CASE("A browser shows reports that lack something", "[eval][report][browser
   }
 }
 
-}  // namespace
+}  // namespace report_test
 }  // namespace spark

@@ -11,7 +11,7 @@
 #include "tests/support/temp_dir.h"
 
 namespace spark {
-namespace {
+namespace results_test {
 
 using test::ReadText;
 using test::TempDir;
@@ -180,5 +180,5 @@ TEST_CASE("a file that does not fit is left as it was", "[results]") {
   CHECK(ReadText(path) == "after");
 }
 
-}  // namespace
+}  // namespace results_test
 }  // namespace spark

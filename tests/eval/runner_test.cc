@@ -7,7 +7,7 @@
 #include "tests/support/temp_dir.h"
 
 namespace spark {
-namespace {
+namespace runner_test {
 
 const Model& Embedded() {
   static const Model model = Model::LoadEmbedded();
@@ -223,5 +223,5 @@ TEST_CASE("a sweep that shares few prefills measures the same", "[runner]") {
   CHECK(table("threes", 3 * 128 * 2048, 6) == together);
 }
 
-}  // namespace
+}  // namespace runner_test
 }  // namespace spark

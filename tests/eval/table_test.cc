@@ -12,7 +12,7 @@
 #include "tests/support/expect_error.h"
 
 namespace spark {
-namespace {
+namespace table_test {
 
 using Catch::Matchers::ContainsSubstring;
 
@@ -178,5 +178,5 @@ TEST_CASE("Markdown: speeds, scores, and texts that would break a row", "[eval][
   CHECK(FormatTable({}, TableFormat::kMarkdown).starts_with("| plan"));
 }
 
-}  // namespace
+}  // namespace table_test
 }  // namespace spark

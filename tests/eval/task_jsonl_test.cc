@@ -12,7 +12,7 @@
 #include "tests/support/temp_dir.h"
 
 namespace spark {
-namespace {
+namespace task_jsonl_test {
 
 using Answers = std::vector<std::string>;
 
@@ -169,5 +169,5 @@ TEST_CASE("jsonl: long contexts lose their middle", "[eval][task]") {
   CHECK(Read(line)[0].context == context);
 }
 
-}  // namespace
+}  // namespace task_jsonl_test
 }  // namespace spark

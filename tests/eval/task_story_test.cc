@@ -7,7 +7,7 @@
 #include "tests/support/temp_dir.h"
 
 namespace spark::story {
-namespace {
+namespace task_story_test {
 
 std::string Quoted(std::string_view text) {
   std::string out(1, '"');
@@ -80,5 +80,5 @@ TEST_CASE("A shopping list grows by an item a step", "[eval][task]") {
   }
 }
 
-}  // namespace
+}  // namespace task_story_test
 }  // namespace spark::story

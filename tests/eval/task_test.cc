@@ -19,7 +19,7 @@
 #include "tests/support/real_model.h"
 
 namespace spark {
-namespace {
+namespace task_test {
 
 const Model& DefaultModel() {
   static const Model model = Model::LoadEmbedded();
@@ -351,5 +351,5 @@ TEST_CASE("Samples for SmolLM2 are as long as asked for", "[eval][task]") {
   }
 }
 
-}  // namespace
+}  // namespace task_test
 }  // namespace spark

@@ -10,7 +10,7 @@
 #include "tests/eval/sweep_fixture.h"
 
 namespace spark {
-namespace {
+namespace verdict_test {
 
 using Catch::Approx;
 using test::NllPoint;
@@ -183,5 +183,5 @@ TEST_CASE("The verdict on the sweep of the fixture", "[eval][verdict]") {
   CHECK(five.best->speed_context == 16384);
 }
 
-}  // namespace
+}  // namespace verdict_test
 }  // namespace spark

@@ -12,7 +12,7 @@
 #include "tests/support/temp_dir.h"
 
 namespace spark {
-namespace {
+namespace context_file_test {
 
 using test::ExpectError;
 using test::ReadText;
@@ -295,5 +295,5 @@ TEST_CASE("fingerprints tell models apart and do not depend on where they lie", 
   CHECK(Model::LoadEmbedded().fingerprint() == Model::LoadEmbedded().fingerprint());
 }
 
-}  // namespace
+}  // namespace context_file_test
 }  // namespace spark

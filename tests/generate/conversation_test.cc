@@ -10,7 +10,7 @@
 #include "spark/prompt.h"
 
 namespace spark {
-namespace {
+namespace conversation_test {
 
 const Model& Embedded() {
   static const Model model = Model::LoadEmbedded();
@@ -221,5 +221,5 @@ TEST_CASE("only a session that was made for it compresses its tail", "[conversat
   CHECK_THROWS_AS(session.CompressTail(), Error);
 }
 
-}  // namespace
+}  // namespace conversation_test
 }  // namespace spark

@@ -6,7 +6,7 @@
 #include "tests/support/real_model.h"
 
 namespace spark::testing {
-namespace {
+namespace gemma3_test {
 
 #define REQUIRE_GEMMA3()                                                   \
   if (kSanitized) SKIP("the real model is left out under the sanitizers"); \
@@ -38,5 +38,5 @@ TEST_CASE("Gemma 3: perplexity of every method is that of the authors' functions
   CheckNllRows(Gemma3(), expected["nll"], ids, bos, rows, 0.007);
 }
 
-}  // namespace
+}  // namespace gemma3_test
 }  // namespace spark::testing

@@ -8,7 +8,7 @@
 #include "spark/session.h"
 
 namespace spark {
-namespace {
+namespace passes_test {
 
 const Model& TinyLlama() {
   static const Model model = Model::Load(SPARK_TEST_DATA "/models/llama");
@@ -209,5 +209,5 @@ TEST_CASE("the memory plan knows chunks, the tail's bound and the queries it loo
   CHECK(text.find("at most 136 tokens") != text.npos);
 }
 
-}  // namespace
+}  // namespace passes_test
 }  // namespace spark

@@ -7,7 +7,7 @@
 #include "spark/session.h"
 
 namespace spark {
-namespace {
+namespace press_test {
 
 TEST_CASE("logits behind every channel stage are the authors'", "[oracle][session]") {
   const Model model = Model::Load(SPARK_TEST_DATA "/models/llama");
@@ -69,5 +69,5 @@ TEST_CASE("every form of SparK runs on short contexts", "[session]") {
   }
 }
 
-}  // namespace
+}  // namespace press_test
 }  // namespace spark

@@ -5,7 +5,7 @@
 #include "spark/error.h"
 
 namespace spark {
-namespace {
+namespace prompt_test {
 
 // Every byte is a token; 256 begins a text.
 class ByteTokenizer : public Tokenizer {
@@ -91,5 +91,5 @@ TEST_CASE("escapes stand for characters, others stay", "[prompt]") {
   CHECK(ProcessEscapes(R"(a\0b)") == std::string("a\0b", 3));
 }
 
-}  // namespace
+}  // namespace prompt_test
 }  // namespace spark

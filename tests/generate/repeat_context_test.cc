@@ -7,7 +7,7 @@
 #include "tests/support/temp_dir.h"
 
 namespace spark {
-namespace {
+namespace repeat_context_test {
 
 const Model& Embedded() {
   static const Model model = Model::LoadEmbedded();
@@ -96,5 +96,5 @@ TEST_CASE("windows stay as long as they are in a repeated context", "[session][w
   }
 }
 
-}  // namespace
+}  // namespace repeat_context_test
 }  // namespace spark

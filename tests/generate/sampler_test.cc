@@ -7,7 +7,7 @@
 #include "spark/sampling.h"
 
 namespace spark {
-namespace {
+namespace sampler_test {
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
@@ -151,5 +151,5 @@ TEST_CASE("the same seed and logits give the same tokens", "[sampler]") {
   CHECK(run(1) != run(2));
 }
 
-}  // namespace
+}  // namespace sampler_test
 }  // namespace spark

@@ -7,7 +7,7 @@
 #include "spark/error.h"
 
 namespace spark {
-namespace {
+namespace session_test {
 
 const Model& TinyLlama() {
   static const Model model = Model::Load(SPARK_TEST_DATA "/models/llama");
@@ -186,5 +186,5 @@ TEST_CASE("options that can't be meant are refused", "[session]") {
   refused([](SessionOptions& o) { o.batch_size = 0; });
 }
 
-}  // namespace
+}  // namespace session_test
 }  // namespace spark

@@ -8,7 +8,7 @@
 #include "spark/session.h"
 
 namespace spark {
-namespace {
+namespace shared_prefill_test {
 
 std::vector<TokenId> SomeTokens(size_t n) {
   std::vector<TokenId> ids(n);
@@ -152,5 +152,5 @@ TEST_CASE("kept shares are those that a plan asks for", "[shared]") {
   for (const double share : think.channels[1]) CHECK((share == 0 || share == 1 || share < 0.5));
 }
 
-}  // namespace
+}  // namespace shared_prefill_test
 }  // namespace spark

@@ -11,7 +11,7 @@
 #include "text/bpe_tokenizer.h"
 
 namespace spark::testing {
-namespace {
+namespace smollm2_test {
 
 #define REQUIRE_SMOLLM2()                                                  \
   if (kSanitized) SKIP("the real model is left out under the sanitizers"); \
@@ -131,5 +131,5 @@ TEST_CASE("SmolLM2: perplexity of every method, by a sweep, is that of the autho
   }
 }
 
-}  // namespace
+}  // namespace smollm2_test
 }  // namespace spark::testing

@@ -7,7 +7,7 @@
 #include <vector>
 
 namespace spark {
-namespace {
+namespace statistics_test {
 
 std::vector<std::string> Keys(const nlohmann::ordered_json& json) {
   std::vector<std::string> keys;
@@ -106,5 +106,5 @@ TEST_CASE("the peak of resident memory is known and grows with use", "[statistic
   CHECK(PeakRssBytes() > block.size());
 }
 
-}  // namespace
+}  // namespace statistics_test
 }  // namespace spark

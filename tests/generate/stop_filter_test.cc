@@ -5,7 +5,7 @@
 #include "spark/error.h"
 
 namespace spark {
-namespace {
+namespace stop_filter_test {
 
 TEST_CASE("text before a stop text passes, the stop text and what follows do not", "[stop]") {
   StopFilter filter({"END"});
@@ -51,5 +51,5 @@ TEST_CASE("without stop texts everything passes; an empty one is refused", "[sto
   CHECK_THROWS_AS(StopFilter({""}), UsageError);
 }
 
-}  // namespace
+}  // namespace stop_filter_test
 }  // namespace spark

@@ -13,7 +13,7 @@
 #include "spark/session.h"
 
 namespace spark {
-namespace {
+namespace token_methods_test {
 
 constexpr const char* kTokenMethods[] = {"expected", "h2o",       "knorm", "pyramidkv",
                                          "snapkv",   "streaming", "tova"};
@@ -219,5 +219,5 @@ TEST_CASE("heads of different lengths are stored as such", "[tokens][session]") 
   }
 }
 
-}  // namespace
+}  // namespace token_methods_test
 }  // namespace spark

@@ -12,7 +12,7 @@
 #include "tests/support/temp_dir.h"
 
 namespace spark {
-namespace {
+namespace windows_test {
 
 using test::ExpectError;
 using test::TempDir;
@@ -221,5 +221,5 @@ TEST_CASE("the memory plan knows windows", "[windows][plan]") {
   }
 }
 
-}  // namespace
+}  // namespace windows_test
 }  // namespace spark

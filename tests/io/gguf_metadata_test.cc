@@ -9,7 +9,7 @@
 #include "tests/support/gguf_writer.h"
 
 namespace spark {
-namespace {
+namespace gguf_metadata_test {
 
 using test::Bytes;
 using test::ExpectError;
@@ -134,5 +134,5 @@ TEST_CASE("gguf: key empty, duplicate, with NUL, too long", "[gguf]") {
   ExpectRefused(writer, {"metadata key", "too long", "65536"});
 }
 
-}  // namespace
+}  // namespace gguf_metadata_test
 }  // namespace spark

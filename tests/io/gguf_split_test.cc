@@ -15,7 +15,7 @@
 #include "tests/support/temp_dir.h"
 
 namespace spark {
-namespace {
+namespace gguf_split_test {
 
 namespace fs = std::filesystem;
 using test::ExpectError;
@@ -146,5 +146,5 @@ TEST_CASE("split gguf: bytes in memory must be whole", "[gguf][split]") {
   ExpectError([&] { GgufFile::FromMemory(bytes, "embedded"); }, {"embedded", "split.count"});
 }
 
-}  // namespace
+}  // namespace gguf_split_test
 }  // namespace spark

@@ -11,7 +11,7 @@
 #include "tests/support/temp_dir.h"
 
 namespace spark {
-namespace {
+namespace gguf_test {
 
 using test::Bytes;
 using test::ExpectError;
@@ -275,5 +275,5 @@ TEST_CASE("gguf: a file without tensors is a table of metadata", "[gguf]") {
   CHECK(Load(bytes).tensors().empty());
 }
 
-}  // namespace
+}  // namespace gguf_test
 }  // namespace spark

@@ -8,7 +8,7 @@
 #include "tests/support/temp_dir.h"
 
 namespace spark {
-namespace {
+namespace json_test {
 
 using test::ExpectError;
 
@@ -83,5 +83,5 @@ TEST_CASE("json: a file is read, up to a limit", "[json]") {
   ExpectError([&] { ParseJsonFile(dir / "b.json"); }, {"b.json", "No such file"});
 }
 
-}  // namespace
+}  // namespace json_test
 }  // namespace spark

@@ -10,7 +10,7 @@
 #include "tests/support/temp_dir.h"
 
 namespace spark {
-namespace {
+namespace safetensors_index_test {
 
 namespace fs = std::filesystem;
 using test::ExpectError;
@@ -98,5 +98,5 @@ TEST_CASE("safetensors index: names stay in the folder", "[safetensors][index]")
   CHECK(SafetensorsIndex::Read(index).OpenShards(MapMode::kMmap).size() == 1);
 }
 
-}  // namespace
+}  // namespace safetensors_index_test
 }  // namespace spark

@@ -9,7 +9,7 @@
 #include "tests/support/temp_dir.h"
 
 namespace spark {
-namespace {
+namespace safetensors_test {
 
 using test::Bytes;
 using test::ExpectError;
@@ -180,5 +180,5 @@ TEST_CASE("safetensors: what transformers wrote can be read", "[safetensors]") {
   CHECK(file.Get("logits").shape == std::vector<uint64_t>{72, 320});
 }
 
-}  // namespace
+}  // namespace safetensors_test
 }  // namespace spark

@@ -8,7 +8,7 @@
 #include "tests/support/temp_dir.h"
 
 namespace spark {
-namespace {
+namespace safetensors_writer_test {
 
 namespace fs = std::filesystem;
 using test::ExpectError;
@@ -147,5 +147,5 @@ TEST_CASE("safetensors writer: a link's target is replaced, not the link", "[saf
   CHECK(SafetensorsFile::Open(target).tensors().size() == 2);
 }
 
-}  // namespace
+}  // namespace safetensors_writer_test
 }  // namespace spark

@@ -14,7 +14,7 @@
 namespace spark {
 using test::ExpectError;
 
-namespace {
+namespace lane_store_test {
 
 constexpr size_t kDims[] = {1, 5, 8, 31, 32, 33, 64, 80, 96, 128, 255, 256};
 
@@ -196,5 +196,5 @@ TEST_CASE("lanes come back from their parts, and from no others", "[kv][lanes]")
               {"tiles", "token 5", "ascending"});
 }
 
-}  // namespace
+}  // namespace lane_store_test
 }  // namespace spark

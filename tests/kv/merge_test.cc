@@ -7,7 +7,7 @@
 #include <random>
 
 namespace spark {
-namespace {
+namespace merge_test {
 
 constexpr size_t kDim = 12;  // masks have bits that mean nothing
 
@@ -188,5 +188,5 @@ TEST_CASE("segments merge in levels, and the context is left alone", "[kv][merge
   CHECK(std::equal(cache.base.begin(), cache.base.end(), cache.context.begin()));
 }
 
-}  // namespace
+}  // namespace merge_test
 }  // namespace spark

@@ -8,7 +8,7 @@
 #include "tests/support/random_stores.h"
 
 namespace spark {
-namespace {
+namespace packed_row_test {
 
 constexpr size_t kSizes[] = {1, 2, 3, 15, 16, 17, 31, 32, 33, 63, 64, 65, 80, 96, 256};
 constexpr DType kQuantized[] = {DType::kQ8_0, DType::kQ4_0};
@@ -158,5 +158,5 @@ TEST_CASE("the extreme element of a group is exact but for its scale", "[kv]") {
   }
 }
 
-}  // namespace
+}  // namespace packed_row_test
 }  // namespace spark

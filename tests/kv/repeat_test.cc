@@ -4,7 +4,7 @@
 #include "tests/support/random_stores.h"
 
 namespace spark {
-namespace {
+namespace repeat_test {
 
 constexpr size_t kTokens = 37, kDim = 24;
 
@@ -72,5 +72,5 @@ TEST_CASE("a repeated context holds every token as often, in memory of its own",
   }
 }
 
-}  // namespace
+}  // namespace repeat_test
 }  // namespace spark

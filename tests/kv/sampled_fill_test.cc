@@ -13,7 +13,7 @@
 #include "tests/support/oracle.h"
 
 namespace spark {
-namespace {
+namespace sampled_fill_test {
 
 using testing::OracleCases;
 using testing::OracleHead;
@@ -239,5 +239,5 @@ TEST_CASE("heads whose ranks don't fit in a byte are refused", "[sampled]") {
   }
 }
 
-}  // namespace
+}  // namespace sampled_fill_test
 }  // namespace spark

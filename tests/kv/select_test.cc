@@ -5,7 +5,7 @@
 #include "tests/support/random_stores.h"
 
 namespace spark {
-namespace {
+namespace select_test {
 
 // Each of n tokens with the same chance, ascending; never none.
 std::vector<uint32_t> SomeTokens(size_t n, uint32_t one_in, Random& random) {
@@ -62,5 +62,5 @@ TEST_CASE("rows of differing width lie one after the other", "[kv]") {
   }
 }
 
-}  // namespace
+}  // namespace select_test
 }  // namespace spark

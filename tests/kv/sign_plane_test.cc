@@ -9,7 +9,7 @@
 #include "tests/support/random_stores.h"
 
 namespace spark {
-namespace {
+namespace sign_plane_test {
 
 TEST_CASE("signs equal their definition and stay inside their bytes", "[kv]") {
   ForEachSimdTarget([&](const std::string&) {
@@ -31,5 +31,5 @@ TEST_CASE("signs equal their definition and stay inside their bytes", "[kv]") {
   });
 }
 
-}  // namespace
+}  // namespace sign_plane_test
 }  // namespace spark

@@ -7,7 +7,7 @@
 #include "spark/error.h"
 
 namespace spark {
-namespace {
+namespace stores_test {
 
 std::vector<float> RandomFloats(size_t n, unsigned seed) {
   std::mt19937 random(seed);
@@ -126,5 +126,5 @@ TEST_CASE("dropped channels read as zero", "[kv]") {
   }
 }
 
-}  // namespace
+}  // namespace stores_test
 }  // namespace spark

@@ -14,7 +14,7 @@
 #include "tests/support/tiny_architecture.h"
 
 namespace spark {
-namespace {
+namespace config_architecture_test {
 
 using test::Bytes;
 using test::ExpectError;
@@ -185,5 +185,5 @@ TEST_CASE("architectures: folders of transformers", "[config]") {
   CHECK(Pattern(FromFolder("phi3")) == "ggg");
 }
 
-}  // namespace
+}  // namespace config_architecture_test
 }  // namespace spark

@@ -7,7 +7,7 @@
 #include "tests/support/tiny_llama.h"
 
 namespace spark {
-namespace {
+namespace config_gguf_test {
 
 using test::Bytes;
 using test::ExpectError;
@@ -203,5 +203,5 @@ TEST_CASE("gguf config: features that would change the result", "[config]") {
   ExpectRefused(writer, {"llama.logit_scale", "not supported"});
 }
 
-}  // namespace
+}  // namespace config_gguf_test
 }  // namespace spark

@@ -7,7 +7,7 @@
 #include "tests/support/expect_error.h"
 
 namespace spark {
-namespace {
+namespace config_hf_test {
 
 using nlohmann::json;
 using test::ExpectError;
@@ -264,5 +264,5 @@ TEST_CASE("hf config: the text part of Gemma 3", "[config]") {
   ExpectRefused(quantised, {"text_config", "missing"});
 }
 
-}  // namespace
+}  // namespace config_hf_test
 }  // namespace spark

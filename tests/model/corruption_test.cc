@@ -19,7 +19,7 @@
 #include "tests/support/tiny_llama.h"
 
 namespace spark {
-namespace {
+namespace corruption_test {
 
 using test::Bytes;
 
@@ -134,5 +134,5 @@ TEST_CASE("corruption: config.json", "[corruption]") {
   CHECK(refused < kRounds);
 }
 
-}  // namespace
+}  // namespace corruption_test
 }  // namespace spark

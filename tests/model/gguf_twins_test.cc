@@ -14,7 +14,7 @@
 #include "tests/support/largest_difference.h"
 
 namespace spark {
-namespace {
+namespace gguf_twins_test {
 
 const std::string kFolders = SPARK_TEST_DATA "/models/";
 
@@ -101,5 +101,5 @@ TEST_CASE("a GGUF that its package has split is the one it has not", "[twins][sp
   }
 }
 
-}  // namespace
+}  // namespace gguf_twins_test
 }  // namespace spark

@@ -18,7 +18,7 @@
 #include "tests/support/tiny_llama.h"
 
 namespace spark {
-namespace {
+namespace model_file_test {
 
 namespace fs = std::filesystem;
 using test::Bytes;
@@ -243,5 +243,5 @@ TEST_CASE("model file: SmolLM2", "[model_file]") {
   }
 }
 
-}  // namespace
+}  // namespace model_file_test
 }  // namespace spark

@@ -14,7 +14,7 @@
 #include "tests/support/tiny_architecture.h"
 
 namespace spark {
-namespace {
+namespace transformer_test {
 
 using test::Bytes;
 using test::GgufWriter;
@@ -114,5 +114,5 @@ TEST_CASE("transformer: rotations of a layer", "[transformer]") {
   });
 }
 
-}  // namespace
+}  // namespace transformer_test
 }  // namespace spark

@@ -11,7 +11,7 @@
 #include "tests/support/tiny_architecture.h"
 
 namespace spark {
-namespace {
+namespace weights_load_test {
 
 using test::Bytes;
 using test::ExpectError;
@@ -265,5 +265,5 @@ TEST_CASE("weights: Hugging Face names of Gemma, with the text part of a larger 
   }
 }
 
-}  // namespace
+}  // namespace weights_load_test
 }  // namespace spark

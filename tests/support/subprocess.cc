@@ -19,13 +19,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-void Require(bool fine, const char* what) {
-  if (!fine) throw std::runtime_error(std::string(what) + ": " + std::strerror(errno));
-}
-
 class Pipe {
  public:
-  Pipe() { Require(pipe2(ends_.data(), O_CLOEXEC) == 0, "pipe2"); }
+  Pipe() { RequireCall(pipe2(ends_.data(), O_CLOEXEC) == 0, "pipe2"); }
   ~Pipe() {
     CloseRead();
     CloseWrite();
@@ -78,11 +74,11 @@ class Running {
     int out = out_.write_end();
     if (!options.stdout_path.empty()) {
       out = open(options.stdout_path.c_str(), O_WRONLY | O_CLOEXEC);
-      Require(out >= 0, "open");
+      RequireCall(out >= 0, "open");
     }
     if (options.close_stdout) out_.CloseRead();
     pid_ = fork();
-    Require(pid_ >= 0, "fork");
+    RequireCall(pid_ >= 0, "fork");
     if (pid_ == 0) Exec(argv, in_.read_end(), out, err_.write_end());
     if (out != out_.write_end()) close(out);
     in_.CloseRead();
@@ -94,7 +90,7 @@ class Running {
     const bool in_time = Communicate();
     if (!in_time) kill(pid_, SIGKILL);
     int status = 0;
-    Require(waitpid(pid_, &status, 0) == pid_, "waitpid");
+    RequireCall(waitpid(pid_, &status, 0) == pid_, "waitpid");
     if (!in_time) throw std::runtime_error("the program did not end in time: " + result_.err);
     result_.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     return std::move(result_);
@@ -157,6 +153,10 @@ class Running {
 };
 
 }  // namespace
+
+void RequireCall(bool fine, const char* what) {
+  if (!fine) throw std::runtime_error(std::string(what) + ": " + std::strerror(errno));
+}
 
 ProcessResult RunProcess(const std::string& program, const std::vector<std::string>& args,
                          const ProcessOptions& options) {

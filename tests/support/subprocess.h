@@ -8,6 +8,9 @@
 
 namespace spark::test {
 
+// Throws std::runtime_error with errno's text unless the system call `what` went well.
+void RequireCall(bool fine, const char* what);
+
 struct ProcessOptions {
   std::string input{};           // stdin
   bool keep_input_open = false;  // stdin does not end behind `input`

@@ -12,14 +12,12 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#include "tests/support/subprocess.h"
+
 namespace spark::test {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-void Require(bool fine, const char* what) {
-  if (!fine) throw std::runtime_error(what);
-}
 
 }  // namespace
 
@@ -37,11 +35,11 @@ Terminal::Terminal(const std::string& program, const std::vector<std::string>& a
   argv.push_back(nullptr);
 
   screen_ = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-  Require(screen_ >= 0 && grantpt(screen_) == 0 && unlockpt(screen_) == 0, "posix_openpt");
+  RequireCall(screen_ >= 0 && grantpt(screen_) == 0 && unlockpt(screen_) == 0, "posix_openpt");
   const std::string name = ptsname(screen_);
   setenv("TERM", "xterm", 1);
   pid_ = fork();
-  Require(pid_ >= 0, "fork");
+  RequireCall(pid_ >= 0, "fork");
   if (pid_ == 0) {
     std::signal(SIGINT, SIG_DFL);
     setsid();
@@ -61,7 +59,8 @@ Terminal::~Terminal() {
 }
 
 void Terminal::Type(const std::string& keys) {
-  Require(write(screen_, keys.data(), keys.size()) == static_cast<ssize_t>(keys.size()), "write");
+  RequireCall(write(screen_, keys.data(), keys.size()) == static_cast<ssize_t>(keys.size()),
+              "write");
 }
 
 bool Terminal::ReadMore() {
@@ -102,7 +101,7 @@ int Terminal::Wait() {
     if (Clock::now() > deadline) throw std::runtime_error("the program did not end: " + seen_);
   }
   int status = 0;
-  Require(waitpid(pid_, &status, 0) == pid_, "waitpid");
+  RequireCall(waitpid(pid_, &status, 0) == pid_, "waitpid");
   pid_ = -1;
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }

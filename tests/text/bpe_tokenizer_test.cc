@@ -12,7 +12,7 @@
 #include "tests/support/tokenizer_fixture.h"
 
 namespace spark {
-namespace {
+namespace bpe_tokenizer_test {
 
 using Special = Tokenizer::Special;
 
@@ -234,5 +234,5 @@ TEST_CASE("a vocabulary that contradicts itself is refused", "[tokenizer]") {
         }).starts_with("tokenizer.ggml.pre: unknown pre-tokenizer: found none, "));
 }
 
-}  // namespace
+}  // namespace bpe_tokenizer_test
 }  // namespace spark

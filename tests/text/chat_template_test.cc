@@ -14,7 +14,7 @@
 #include "tests/support/temp_dir.h"
 
 namespace spark {
-namespace {
+namespace chat_template_test {
 
 using Messages = std::vector<ChatMessage>;
 
@@ -258,5 +258,5 @@ TEST_CASE("the flag --chat-template takes a name or a file", "[chat]") {
         }).starts_with(other + ": --chat-template: unrecognised"));
 }
 
-}  // namespace
+}  // namespace chat_template_test
 }  // namespace spark

@@ -15,7 +15,7 @@
 #include "tests/support/tokenizer_fixture.h"
 
 namespace spark {
-namespace {
+namespace gguf_tokenizer_test {
 
 using Special = Tokenizer::Special;
 
@@ -136,5 +136,5 @@ TEST_CASE("SmolLM2 tokenizes and renders chats as under transformers", "[tokeniz
   }
 }
 
-}  // namespace
+}  // namespace gguf_tokenizer_test
 }  // namespace spark

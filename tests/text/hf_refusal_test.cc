@@ -12,7 +12,7 @@
 #include "text/hf_tokenizer.h"
 
 namespace spark {
-namespace {
+namespace hf_refusal_test {
 
 using Json = nlohmann::json;
 
@@ -180,5 +180,5 @@ TEST_CASE("damaged tokenizer.json files never crash", "[tokenizer][hf]") {
   attempt(std::string(100'000, '['));
 }
 
-}  // namespace
+}  // namespace hf_refusal_test
 }  // namespace spark

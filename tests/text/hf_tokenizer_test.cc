@@ -17,7 +17,7 @@
 #include "text/hf_config.h"
 
 namespace spark {
-namespace {
+namespace hf_tokenizer_test {
 
 using Special = Tokenizer::Special;
 using Json = nlohmann::json;
@@ -242,5 +242,5 @@ TEST_CASE("bad files beside tokenizer.json are refused", "[tokenizer][hf]") {
   refuse("tokenizer_config.json", R"({"eos_token": {}})", {"eos_token.content", "missing"});
 }
 
-}  // namespace
+}  // namespace hf_tokenizer_test
 }  // namespace spark

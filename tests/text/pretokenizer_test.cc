@@ -14,7 +14,7 @@
 #include "text/byte_alphabet.h"
 
 namespace spark {
-namespace {
+namespace pretokenizer_test {
 
 using Pieces = std::vector<std::string_view>;
 
@@ -133,5 +133,5 @@ TEST_CASE("the byte alphabet spells each byte once", "[pretokenizer]") {
   CHECK(bytes == "kept the\n~\xAD");
 }
 
-}  // namespace
+}  // namespace pretokenizer_test
 }  // namespace spark

@@ -19,7 +19,7 @@
 #include "text/gguf_tokenizer.h"
 
 namespace spark {
-namespace {
+namespace spm_tokenizer_test {
 
 using Special = Tokenizer::Special;
 using List = std::vector<TokenId>;
@@ -259,5 +259,5 @@ TEST_CASE("Gemma 3 tokenizes as under transformers", "[tokenizer][spm][model]") 
   }
 }
 
-}  // namespace
+}  // namespace spm_tokenizer_test
 }  // namespace spark

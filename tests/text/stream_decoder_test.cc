@@ -8,7 +8,7 @@
 #include "text/utf8.h"
 
 namespace spark {
-namespace {
+namespace stream_decoder_test {
 
 bool IsUtf8(std::string_view text) {
   while (!text.empty()) {
@@ -104,5 +104,5 @@ TEST_CASE("every code point is one character, its prefixes are incomplete", "[ut
   }
 }
 
-}  // namespace
+}  // namespace stream_decoder_test
 }  // namespace spark

@@ -18,7 +18,7 @@
 #include "text/hf_tokenizer.h"
 
 namespace spark {
-namespace {
+namespace tokenizer_speed_test {
 
 struct Text {
   const char* name;
@@ -128,5 +128,5 @@ TEST_CASE("times of long strings", "[.speed]") {
   }
 }
 
-}  // namespace
+}  // namespace tokenizer_speed_test
 }  // namespace spark

@@ -7,7 +7,7 @@
 #include "text/normalizer.h"
 
 namespace spark {
-namespace {
+namespace unicode_test {
 
 TEST_CASE("normal forms", "[unicode]") {
   // From the examples of annex 15.
@@ -72,5 +72,5 @@ TEST_CASE("steps of normalizers", "[unicode]") {
   CHECK(Apply({.kind = Kind::kPrependToFirstPart, .to = "x"}, "a", false) == "a");
 }
 
-}  // namespace
+}  // namespace unicode_test
 }  // namespace spark
