@@ -21,10 +21,9 @@ bin=build/aarch64/bin
 
 # run_tests NAME PROCESSOR SIMD-TARGET FILTER
 run_tests() {
-  local result
   export SPARK_EMULATOR="qemu-aarch64 -cpu $2 -L $root"
-  result=$(SPARK_SIMD_TARGET=$3 $SPARK_EMULATOR $bin/spark-tests "$4") || die "$1: $result"
-  echo "$1: $(grep -m 1 -E 'test cases|All tests' <<<"$result")"
+  # shellcheck disable=SC2086 # a command of several words
+  SPARK_SIMD_TARGET=$3 check_tests "$1" $SPARK_EMULATOR $bin/spark-tests "$4"
 }
 generate() { qemu-aarch64 -cpu "$1" -L "$root" $bin/spark-generate "${@:2}"; }
 

@@ -13,18 +13,10 @@ bin=build/release/bin
 export OMP_NUM_THREADS=1
 whole_models='[oracle]~[smollm2]~[gemma3]~[twins],[session],[transformer]'
 
-# run_tests NAME COMMAND...
-run_tests() {
-  local name=$1 result
-  shift
-  result=$("$@") || die "$name: $result"
-  echo "$name: $(grep -m 1 'test cases' <<<"$result")"
-}
-
 check_target() {
   check_demo "$1" $bin/spark-generate --simd-target "$1"
   if [ "$quick" = yes ] && [ "$1" = SCALAR ]; then return; fi
-  SPARK_SIMD_TARGET=$1 run_tests "$1" $bin/spark-tests "$whole_models"
+  SPARK_SIMD_TARGET=$1 check_tests "$1" $bin/spark-tests "$whole_models"
 }
 
 # An instruction that such a processor lacks ends the program, before dispatch or after it.
@@ -33,7 +25,7 @@ check_processor() {
   targets=$("${emulator[@]}" $bin/spark-generate --list-simd-targets | paste -sd ' ')
   check_demo "$1 ($targets)" "${emulator[@]}" $bin/spark-generate
   if [ "$quick" = yes ]; then return; fi
-  run_tests "$1" "${emulator[@]}" $bin/spark-tests "[backend],$whole_models"
+  check_tests "$1" "${emulator[@]}" $bin/spark-tests "[backend],$whole_models"
 }
 
 case ${1:-} in

@@ -107,3 +107,11 @@ check_demo() {
   [ "$texts" = "$demo_expected" ] || die "$name says something else than the reference: $texts"
   echo "$name: the demo's texts are the reference's"
 }
+
+# check_tests NAME COMMAND...: COMMAND is spark-tests, or what runs it.
+check_tests() {
+  local name=$1 result
+  shift
+  result=$("$@") || die "$name: $result"
+  echo "$name: $(grep -m 1 -E 'test cases|All tests' <<<"$result")"
+}

@@ -54,9 +54,7 @@ class ByteReader {
 
   template <typename T>
   requires std::is_arithmetic_v<T> T Read(std::string_view field) {
-    T value;
-    std::memcpy(&value, Skip(sizeof(T), field), sizeof(T));
-    return value;
+    return LoadAs<T>(Skip(sizeof(T), field));
   }
 
   // GGUF's string: 64-bit length, then that many bytes.

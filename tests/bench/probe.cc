@@ -4,12 +4,13 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <map>
 #include <memory>
 #include <vector>
+
+#include "base/seconds.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "tests/bench/probe.cc"
@@ -73,12 +74,6 @@ namespace {
 
 HWY_EXPORT(SumWords);
 HWY_EXPORT(FmaChains);
-
-using Clock = std::chrono::steady_clock;
-
-double SecondsSince(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 struct Unmap {
   void operator()(uint64_t* p) const { munmap(p, kProbeBytes); }
