@@ -11,9 +11,9 @@
 #include "hwy/highway.h"
 // After foreach_target.h: included once for each target.
 #include "backend/cpu/code_values-inl.h"
+#include "backend/cpu/dot_rows-inl.h"
 #include "backend/cpu/exp-inl.h"
 #include "backend/cpu/expand_rows-inl.h"
-#include "backend/cpu/float_blocks-inl.h"
 #include "backend/cpu/lane_dots-inl.h"
 #include "backend/cpu/run_memory-inl.h"
 #include "backend/cpu/sparse_dots-inl.h"
@@ -36,10 +36,9 @@ const float* GatherQuery(const RowsView& keys, const float* q, size_t n_rows, fl
 
 // Scores of at most kTokenTile tokens with q: [n_rows, width], see GatherQuery(). Plain stores are
 // read as they lie, others through a tile of expanded tokens, unless SparseDots() takes them.
-template <class Memory>
 HWY_INLINE void ScoreTile(const RowsView& keys, size_t first, size_t n, const float* q,
                           size_t n_rows, float* scores, size_t stride, float* tile,
-                          Memory& memory) {
+                          RunMemory& memory) {
   const size_t width = keys.masks == nullptr ? keys.width : keys.head_dim;
   if (IsPlain(keys)) {
     WithFloatType(keys.type, keys.values, [&](const auto* values) HWY_ATTR {
@@ -55,10 +54,9 @@ HWY_INLINE void ScoreTile(const RowsView& keys, size_t first, size_t n, const fl
 
 // Scores of any number of tokens, `step` <= kTokenTile at a time. memory: see RunMemory. scratch:
 // [FewQueryFloats(D)], then a tile. `prepared`: see AttendFew().
-template <class Memory>
 HWY_INLINE void ScoreChunks(const RowsView& keys, size_t first, size_t count, size_t step,
                             const float* q, size_t n_rows, bool prepared, float* scores,
-                            size_t stride, float* scratch, Memory& memory) {
+                            size_t stride, float* scratch, RunMemory& memory) {
   const auto chunks = [&](const auto& score) HWY_ATTR {  // score(first token, n, where to)
     for (size_t t = 0; t < count; t += step) {
       memory.AskForKeys(t / step);
@@ -85,8 +83,10 @@ HWY_INLINE void ScoreChunks(const RowsView& keys, size_t first, size_t count, si
 
 void ScoreRowsKernel(const RowsView& keys, size_t first, size_t count, const float* q,
                      size_t n_rows, float* scores, size_t stride, float* scratch) {
-  NoMemory none;
-  ScoreChunks(keys, first, count, kTokenTile, q, n_rows, false, scores, stride, scratch, none);
+  const TokenRun run = {.keys = keys, .values = {}, .first = first, .count = count};
+  RunMemory memory(run, nullptr);
+  ScoreChunks(keys, first, count, memory.key_step(), q, n_rows, false, scores, stride, scratch,
+              memory);
 }
 
 // Scores s to cap * tanh(scale * s / cap), in place.
@@ -102,8 +102,7 @@ void CapRow(float* scores, size_t n, const ScoreScale& scale) {
 
 // Scores to exp(scale * score - maximum), in place. Reads whole vectors, for which the row has
 // room.
-template <class Memory>
-void SoftmaxRow(float* scores, size_t n, float scale, float& max, float& sum, Memory& memory) {
+void SoftmaxRow(float* scores, size_t n, float scale, float& max, float& sum, RunMemory& memory) {
   const FloatTag df;
   const size_t lanes = hn::Lanes(df);
   const FloatVec unit = hn::Set(df, scale);
@@ -117,7 +116,7 @@ void SoftmaxRow(float* scores, size_t n, float scale, float& max, float& sum, Me
   max = hn::ReduceMax(df, largest);
   const FloatVec shift = hn::Set(df, max);
   FloatVec total = hn::Zero(df);
-  auto ahead = memory.Begin();
+  LinesAhead ahead = memory.Begin();
   for (size_t t = 0; t < whole; t += lanes) {
     ahead.Step();
     const FloatVec p = Exp(df, hn::Sub(scaled(t), shift));

@@ -16,6 +16,7 @@
 #include "backend/cpu/code_words-inl.h"
 #include "backend/cpu/lanes-inl.h"
 #include "backend/cpu/quad_dot-inl.h"
+#include "backend/cpu/run_memory-inl.h"
 #include "base/tiles.h"
 #include "hwy/highway.h"
 #include "kv/packed_row.h"
@@ -103,8 +104,7 @@ class CodeValues {
   }
 
   // Adds n <= kTokens tokens. p: row r's weights at p + r * stride, readable in whole vectors.
-  template <class Memory>
-  void Add(size_t first, size_t n, const float* p, size_t stride, Memory& memory) {
+  void Add(size_t first, size_t n, const float* p, size_t stride, RunMemory& memory) {
     const std::byte* rows = values_.values + first * values_.row_bytes;
     for (size_t g = 0; g < groups_; g += 2) {
       FetchScales(rows, n, g, memory);
@@ -147,15 +147,14 @@ class CodeValues {
   // Scales of groups g and g + 1 of n tokens, as shares of the largest one, times 65535; 0 behind
   // the n-th up to a multiple of 64. Fetched by offset from the rows they lie in: both at once, as
   // 32 bits.
-  template <class Memory>
-  void FetchScales(const std::byte* rows, size_t n, size_t g, Memory& memory) {
+  void FetchScales(const std::byte* rows, size_t n, size_t g, RunMemory& memory) {
     const Sum d32;
     const hn::FixedTag<uint32_t, 16> du32;
     const auto* pairs = reinterpret_cast<const int32_t*>(rows + g / 2 * 4);
     const auto row_bytes = hn::Set(d32, static_cast<int32_t>(values_.row_bytes));
     const auto last = hn::Set(d32, static_cast<int32_t>(n - 1));
     float* scales = scales_ + g * kTokens;
-    auto ahead = memory.Begin();
+    LinesAhead ahead = memory.Begin();
     const auto fetch = [&](size_t t) SPARK_INLINE_LAMBDA {
       ahead.Step();
       ahead.Step();
@@ -237,15 +236,15 @@ class CodeValues {
   }
 
   // Channels [j, j + 64) of kRows query rows.
-  template <size_t kRows, class Memory>
+  template <size_t kRows>
   HWY_NOINLINE void AddRows(const std::byte* codes, size_t n, size_t first_row, size_t j,
-                            Memory& memory) {
+                            RunMemory& memory) {
     CodeSums a, b, c;
     const size_t row_bytes = values_.row_bytes;
     const auto* row = reinterpret_cast<const int8_t*>(codes);
     const size_t g = j / kScaleGroup;
     const uint8_t* weights = Weights(first_row, g);
-    auto ahead = memory.Begin();
+    LinesAhead ahead = memory.Begin();
     size_t t = 0;
     do {  // not for: g++ stores all sums in every step, lest n is 0
       ahead.Step();
@@ -279,8 +278,7 @@ class CodeValues {
   static bool Takes(const RowsView&) { return false; }
   CodeValues(const RowsView&, size_t, float*) {}
   static size_t Steps(size_t, size_t, size_t) { return 0; }
-  template <class Memory>
-  void Add(size_t, size_t, const float*, size_t, Memory&) {}
+  void Add(size_t, size_t, const float*, size_t, RunMemory&) {}
   void Finish(float*) const {}
 };
 

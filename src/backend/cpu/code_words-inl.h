@@ -14,6 +14,7 @@
 #include "backend/cpu/attention_kernels.h"
 #include "backend/cpu/code_scales-inl.h"
 #include "backend/cpu/lanes-inl.h"
+#include "backend/cpu/run_memory-inl.h"
 #include "base/tiles.h"
 #include "hwy/highway.h"
 #include "kv/packed_row.h"
@@ -94,8 +95,7 @@ class CodeValues {
   }
 
   // Adds n <= kTokens tokens. p: row r's weights at p + r * stride, readable in whole vectors.
-  template <class Memory>
-  void Add(size_t first, size_t n, const float* p, size_t stride, Memory& memory) {
+  void Add(size_t first, size_t n, const float* p, size_t stride, RunMemory& memory) {
     const size_t dim = values_.head_dim;
     const std::byte* rows = values_.values + first * values_.row_bytes;
     CopyScales(rows, n, memory);
@@ -143,10 +143,9 @@ class CodeValues {
 
   // All of them before any is read: a vector that is loaded right behind the stores of its parts
   // has to wait.
-  template <class Memory>
-  void CopyScales(const std::byte* rows, size_t n, Memory& memory) {
+  void CopyScales(const std::byte* rows, size_t n, RunMemory& memory) {
     const size_t row_bytes = values_.row_bytes;
-    auto ahead = memory.Begin();
+    LinesAhead ahead = memory.Begin();
     for (size_t g = 0; g < groups_; g += 2) {
       const std::byte* row = rows + g * PackedScaleBytes(DType::kQ8_0, kScaleGroup);
       uint32_t* pairs = ScalePairs(g);
@@ -181,8 +180,7 @@ class CodeValues {
   }
 
   // All channels of tokens [t, t + n) of the tile, an even number of them, in rows at `codes`.
-  template <class Memory>
-  void AddCodes(const int8_t* codes, size_t row_bytes, size_t t, size_t n, Memory& memory) {
+  void AddCodes(const int8_t* codes, size_t row_bytes, size_t t, size_t n, RunMemory& memory) {
     for (size_t j = 0; j < values_.head_dim; j += Channels()) {
       ByFourRows(n_rows_, [&](auto few, size_t r) SPARK_INLINE_LAMBDA {
         AddRows<few>(codes + j, row_bytes, t, n, r, j, memory);
@@ -207,14 +205,14 @@ class CodeValues {
   }
 
   // Channels() from j on of kRows query rows.
-  template <size_t kRows, class Memory>
+  template <size_t kRows>
   HWY_NOINLINE void AddRows(const int8_t* codes, size_t row_bytes, size_t t, size_t n,
-                            size_t first_row, size_t j, Memory& memory) {
+                            size_t first_row, size_t j, RunMemory& memory) {
     WordSums a, b, c, d;
     const size_t g = j / kScaleGroup;
     const int16_t* weights = Weights(first_row, g) + t;
     const int16_t* const end = weights + n;
-    auto ahead = memory.Begin();
+    LinesAhead ahead = memory.Begin();
     do {  // not for: g++ keeps two copies of all sums, lest n is 0
       ahead.Step();
       const int16_t* const step_end = HWY_MIN(weights + kStepTokens, end);

@@ -18,6 +18,7 @@
 #include "backend/cpu/lane_shuffles-inl.h"
 #include "backend/cpu/lanes-inl.h"
 #include "backend/cpu/quad_dot-inl.h"
+#include "backend/cpu/run_memory-inl.h"
 #include "base/tiles.h"
 #include "hwy/highway.h"
 #include "kv/lane_store.h"
@@ -30,8 +31,8 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 inline bool HasLaneDots(const RowsView&) { return false; }  // keys are expanded
 inline size_t LaneSteps(const LaneLayout&, size_t) { return 1; }
-template <class Memory>
-void LaneDots(const RowsView&, size_t, size_t, const LaneQuery&, size_t, float*, size_t, Memory&) {}
+inline void LaneDots(const RowsView&, size_t, size_t, const LaneQuery&, size_t, float*, size_t,
+                     RunMemory&) {}
 
 #else
 
@@ -224,12 +225,12 @@ HWY_INLINE void LaneTileScores(const std::byte* tile, const LaneLayout& layout,
 // Steps (run_memory-inl.h) that LaneDots() takes: one a tile.
 inline size_t LaneSteps(const LaneLayout&, size_t n) { return CeilDiv(n, LaneLayout::kTokens); }
 
-template <size_t kTables, class Memory>
+template <size_t kTables>
 void LaneDotsOf(const LaneStore& keys, size_t first, size_t n, const LaneQuery& query,
-                size_t n_rows, float* scores, size_t stride, Memory& memory) {
+                size_t n_rows, float* scores, size_t stride, RunMemory& memory) {
   const LaneLayout& layout = keys.layout();
   const std::byte* tile = keys.Tile(first / LaneLayout::kTokens);
-  auto ahead = memory.Begin();
+  LinesAhead ahead = memory.Begin();
   for (size_t t = 0; t < n; t += LaneLayout::kTokens, tile += layout.tile_bytes()) {
     ahead.Step();
     ByFourRows(n_rows, [&](auto rows, size_t r) SPARK_INLINE_LAMBDA {
@@ -240,9 +241,8 @@ void LaneDotsOf(const LaneStore& keys, size_t first, size_t n, const LaneQuery& 
 }
 
 // first: a multiple of 16.
-template <class Memory>
-void LaneDots(const RowsView& keys, size_t first, size_t n, const LaneQuery& query, size_t n_rows,
-              float* scores, size_t stride, Memory& memory) {
+inline void LaneDots(const RowsView& keys, size_t first, size_t n, const LaneQuery& query,
+                     size_t n_rows, float* scores, size_t stride, RunMemory& memory) {
   const auto dots = [&](auto tables) HWY_ATTR {
     LaneDotsOf<tables>(*keys.lanes, first, n, query, n_rows, scores, stride, memory);
   };

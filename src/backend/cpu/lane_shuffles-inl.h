@@ -16,6 +16,7 @@
 #include "backend/cpu/lane_query-inl.h"
 #include "backend/cpu/lanes-inl.h"
 #include "backend/cpu/quad_dot-inl.h"
+#include "backend/cpu/run_memory-inl.h"
 #include "base/tiles.h"
 #include "hwy/highway.h"
 #include "kv/lane_store.h"
@@ -166,10 +167,10 @@ HWY_INLINE void SumLaneRest(LaneChunk& chunk, size_t n, const LaneQuery& query, 
 
 // Sums over the kept channels of the tokens in lanes [lane, lane + Lanes(df)) of a tile, the
 // i_tile-th of a chunk, for kRows query rows.
-template <size_t kRows, bool kFewBlocks, class Ahead>
+template <size_t kRows, bool kFewBlocks>
 HWY_INLINE void SumLanesKept(const std::byte* tile, const LaneLayout& layout, LaneChunk& chunk,
                              size_t i_tile, const LaneQuery& query, size_t first_row, size_t lane,
-                             Ahead& ahead) {
+                             LinesAhead& ahead) {
   const FloatTag df;
   const LaneSumTag di;
   const LaneByteTag d;
@@ -221,15 +222,16 @@ inline size_t LaneSteps(const LaneLayout& layout, size_t n) {
 }
 
 // LaneChunk::kept of n tokens.
-template <bool kFewBlocks, class Memory>
+template <bool kFewBlocks>
 HWY_INLINE void SumKept(const std::byte* tiles, const LaneLayout& layout, size_t n,
-                        const LaneQuery& query, size_t n_rows, LaneChunk& chunk, Memory& memory) {
+                        const LaneQuery& query, size_t n_rows, LaneChunk& chunk,
+                        RunMemory& memory) {
   if (layout.rest > 0) {
     ByFourRows(n_rows, [&](auto rows, size_t r) SPARK_INLINE_LAMBDA {
       SumLaneRest<rows, kFewBlocks>(chunk, n, query, r);
     });
   }
-  auto ahead = memory.Begin();
+  LinesAhead ahead = memory.Begin();
   for (size_t t = 0; t < n; t += hn::Lanes(FloatTag())) {
     const size_t i_tile = t / LaneLayout::kTokens, lane = t % LaneLayout::kTokens;
     if constexpr (kFewBlocks) ahead.Step();
@@ -264,9 +266,8 @@ inline void FinishLaneScores(const std::byte* tiles, const LaneLayout& layout,
 }
 
 // first: a multiple of 16; n <= kTokenTile.
-template <class Memory>
-void LaneDots(const RowsView& keys, size_t first, size_t n, const LaneQuery& query, size_t n_rows,
-              float* scores, size_t stride, Memory& memory) {
+inline void LaneDots(const RowsView& keys, size_t first, size_t n, const LaneQuery& query,
+                     size_t n_rows, float* scores, size_t stride, RunMemory& memory) {
   const LaneLayout& layout = keys.lanes->layout();
   const std::byte* tiles = keys.lanes->Tile(first / LaneLayout::kTokens);
   LaneChunk chunk;

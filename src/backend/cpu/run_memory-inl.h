@@ -179,20 +179,9 @@ class RunMemory {
   LinesAhead ahead_;
 };
 
-// For those who have no run to come.
-struct NoLines {
-  HWY_INLINE void Step() {}
-};
-struct NoMemory {
-  HWY_INLINE void AskForKeys(size_t) const {}
-  HWY_INLINE NoLines Begin() const { return {}; }
-  HWY_INLINE void End(NoLines) const {}
-};
-
 // One step by itself.
-template <class Memory>
-HWY_INLINE void StepAhead(Memory& memory) {
-  auto ahead = memory.Begin();
+HWY_INLINE void StepAhead(RunMemory& memory) {
+  LinesAhead ahead = memory.Begin();
   ahead.Step();
   memory.End(ahead);
 }

@@ -16,6 +16,7 @@
 #include "backend/cpu/expand_rows-inl.h"
 #include "backend/cpu/float_blocks-inl.h"
 #include "backend/cpu/lanes-inl.h"
+#include "backend/cpu/run_memory-inl.h"
 #include "base/tiles.h"
 #include "hwy/highway.h"
 #include "kv/packed_row.h"
@@ -50,8 +51,8 @@ HWY_INLINE void ByValueRows(size_t n_rows, const Body& body) {
 }
 
 // body(first token, how many), with a constant where it can be.
-template <class Ahead, class Body>
-HWY_INLINE void ByStepTokens(size_t n, Ahead& ahead, const Body& body) {
+template <class Body>
+HWY_INLINE void ByStepTokens(size_t n, LinesAhead& ahead, const Body& body) {
   size_t t = 0;
   for (; t + kStepTokens <= n; t += kStepTokens) {
     ahead.Step();
@@ -62,9 +63,9 @@ HWY_INLINE void ByStepTokens(size_t n, Ahead& ahead, const Body& body) {
 
 // out[r, j] = Σ_t p[r, t] v[t, j] for kRows <= 3 rows and four vectors of columns, beside what is
 // there if `add`. out: [kRows, dim]
-template <size_t kRows, class T, class Ahead>
+template <size_t kRows, class T>
 HWY_INLINE void WideColumns(const float* p, size_t stride, const ValueRows<T>& values, size_t dim,
-                            bool add, float* out, Ahead& ahead) {
+                            bool add, float* out, LinesAhead& ahead) {
   const FloatTag df;
   const size_t lanes = hn::Lanes(df);
   const auto old = [&](size_t r, size_t i) SPARK_INLINE_LAMBDA {
@@ -92,9 +93,9 @@ HWY_INLINE void WideColumns(const float* p, size_t stride, const ValueRows<T>& v
 }
 
 // The same for up to four rows and up to two vectors of columns, n_cols of them.
-template <size_t kRows, class T, class Ahead>
+template <size_t kRows, class T>
 HWY_INLINE void TwoColumns(const float* p, size_t stride, const ValueRows<T>& values, size_t n_cols,
-                           size_t dim, bool add, float* out, Ahead& ahead) {
+                           size_t dim, bool add, float* out, LinesAhead& ahead) {
   const FloatTag df;
   const size_t lanes = hn::Lanes(df);
   const bool two = lanes < n_cols;
@@ -128,11 +129,11 @@ HWY_INLINE void TwoColumns(const float* p, size_t stride, const ValueRows<T>& va
 }
 
 // The same for j < n_cols.
-template <size_t kRows, class T, class Memory>
+template <size_t kRows, class T>
 HWY_NOINLINE void WeightedRows(const float* p, size_t stride, const ValueRows<T>& values,
-                               size_t n_cols, size_t dim, bool add, float* out, Memory& memory) {
+                               size_t n_cols, size_t dim, bool add, float* out, RunMemory& memory) {
   const size_t lanes = hn::Lanes(FloatTag());
-  auto ahead = memory.Begin();
+  LinesAhead ahead = memory.Begin();
   size_t j = 0;
   const auto rest = [&] { return ValueRows<T>{values.rows + j, values.stride, values.n}; };
   if constexpr (kRows <= kWideRows) {
@@ -146,10 +147,10 @@ HWY_NOINLINE void WeightedRows(const float* p, size_t stride, const ValueRows<T>
   memory.End(ahead);
 }
 
-template <class T, class Memory>
+template <class T>
 HWY_INLINE void WeightedTile(const float* p, size_t n_rows, size_t stride,
                              const ValueRows<T>& values, size_t n_cols, size_t dim, bool add,
-                             float* out, Memory& memory) {
+                             float* out, RunMemory& memory) {
   ByValueRows(n_rows, [&](auto rows, size_t r) SPARK_INLINE_LAMBDA {
     WeightedRows<rows>(p + r * stride, stride, values, n_cols, dim, add, out + r * dim, memory);
   });
@@ -157,9 +158,9 @@ HWY_INLINE void WeightedTile(const float* p, size_t n_rows, size_t stride,
 
 // The same of q8_0 values: codes count as they are, and scales go into p, group by group.
 // scratch: room for D floats a token.
-template <class Memory>
-void AddCodeValues(const RowsView& values, size_t first, size_t n, const float* p, size_t n_rows,
-                   size_t stride, bool add, float* scratch, float* out, Memory& memory) {
+inline void AddCodeValues(const RowsView& values, size_t first, size_t n, const float* p,
+                          size_t n_rows, size_t stride, bool add, float* scratch, float* out,
+                          RunMemory& memory) {
   const FloatTag df;
   const size_t dim = values.head_dim;
   const size_t lanes = hn::Lanes(df);
@@ -193,10 +194,9 @@ void AddCodeValues(const RowsView& values, size_t first, size_t n, const float* 
 }
 
 // out[r, j] = Σ_t p[r, t] v[t, j] over at most kTokenTile tokens, beside what is there if `add`.
-template <class Memory>
 HWY_INLINE void AddValues(const RowsView& values, size_t first, size_t n, const float* p,
                           size_t n_rows, size_t stride, bool add, float* tile, float* out,
-                          Memory& memory) {
+                          RunMemory& memory) {
   const size_t dim = values.head_dim;
   if (IsPlain(values)) {
     WithFloatType(values.type, values.values, [&](const auto* rows) HWY_ATTR {
