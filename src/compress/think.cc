@@ -7,11 +7,11 @@
 namespace spark {
 
 std::vector<uint16_t> ThinkChannels(const HeadContext& head, size_t n_kept) {
-  using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  using Rows = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
   const auto dim = static_cast<Eigen::Index>(head.head_dim);
-  const Eigen::Map<const Matrix> queries(head.queries,
-                                         static_cast<Eigen::Index>(head.window * head.group), dim);
-  const Eigen::Map<const Matrix> keys(head.keys, static_cast<Eigen::Index>(head.n_tokens), dim);
+  const Eigen::Map<const Rows> queries(head.queries,
+                                       static_cast<Eigen::Index>(head.window * head.group), dim);
+  const Eigen::Map<const Rows> keys(head.keys, static_cast<Eigen::Index>(head.n_tokens), dim);
   const Eigen::RowVectorXf energy =
       queries.cwiseAbs2().colwise().mean().cwiseProduct(keys.cwiseAbs2().colwise().mean());
 
