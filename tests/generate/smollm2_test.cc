@@ -63,9 +63,9 @@ std::vector<TokenId> EncodeAsGpt2(const std::string& text) {
   return MakeBpeTokenizer(vocabulary)->Encode(text, Tokenizer::Special::kPlain);
 }
 
-const NllRow kRows[] = {{"none", "full"},
+const NllRow kRows[] = {{"none", "full", true},
                         {"spark:0.3", "spark:0.3"},
-                        {"spark:0.5", "spark:0.5"},
+                        {"spark:0.5", "spark:0.5", true},
                         {"spark:0.7", "spark:0.7"},
                         {"spark:0.8", "spark:0.8", true},
                         {"spark:0.9", "spark:0.9"},
@@ -73,7 +73,7 @@ const NllRow kRows[] = {{"none", "full"},
                         {"spark:0.8[recovery=zero]", "spark0:0.8"},
                         {"spark-group", "group"},
                         {"spark:0.8[values=0.5]", "sparkv:0.8:0.5"},
-                        {"think:0.5", "think:0.5"},
+                        {"think:0.5", "think:0.5", true},
                         {"think:0.8", "think:0.8"},
                         {"snapkv:0.5", "snapkv:0.5", true},
                         {"pyramidkv:0.5", "pyramidkv:0.5"},

@@ -52,15 +52,16 @@ HWY_INLINE void ScoreTile(const RowsView& keys, size_t first, size_t n, const fl
   }
 }
 
-// Scores of any number of tokens, `step` <= kTokenTile at a time. memory: see RunMemory. scratch:
+// Scores of a run's tokens, memory.key_step() <= kTokenTile at a time. scratch:
 // [FewQueryFloats(D)], then a tile. `prepared`: see AttendFew().
-HWY_INLINE void ScoreChunks(const RowsView& keys, size_t first, size_t count, size_t step,
-                            const float* q, size_t n_rows, bool prepared, float* scores,
-                            size_t stride, float* scratch, RunMemory& memory) {
+HWY_INLINE void ScoreChunks(const TokenRun& run, const float* q, size_t n_rows, bool prepared,
+                            float* scores, size_t stride, float* scratch, RunMemory& memory) {
+  const RowsView& keys = run.keys;
+  const size_t step = memory.key_step();
   const auto chunks = [&](const auto& score) HWY_ATTR {  // score(first token, n, where to)
-    for (size_t t = 0; t < count; t += step) {
+    for (size_t t = 0; t < run.count; t += step) {
       memory.AskForKeys(t / step);
-      score(first + t, HWY_MIN(step, count - t), scores + t);
+      score(run.first + t, HWY_MIN(step, run.count - t), scores + t);
     }
   };
   if (HasLaneDots(keys)) {
@@ -85,8 +86,7 @@ void ScoreRowsKernel(const RowsView& keys, size_t first, size_t count, const flo
                      size_t n_rows, float* scores, size_t stride, float* scratch) {
   const TokenRun run = {.keys = keys, .values = {}, .first = first, .count = count};
   RunMemory memory(run, nullptr);
-  ScoreChunks(keys, first, count, memory.key_step(), q, n_rows, false, scores, stride, scratch,
-              memory);
+  ScoreChunks(run, q, n_rows, false, scores, stride, scratch, memory);
 }
 
 // Scores s to cap * tanh(scale * s / cap), in place.
@@ -176,8 +176,7 @@ void AttendFewKernel(const QueryTile& queries, const TokenRun& run, const TokenR
   RunMemory memory(run, next);
   const MemoryShares shares(queries.head_dim);
   memory.Pace(shares.keys, KeySteps(run, memory.key_step()));
-  ScoreChunks(run.keys, run.first, run.count, memory.key_step(), queries.q, n_rows, prepared,
-              scores, stride, rest, memory);
+  ScoreChunks(run, queries.q, n_rows, prepared, scores, stride, rest, memory);
   memory.Pace(shares.softmax, n_rows * CeilDiv(run.count, hn::Lanes(FloatTag())));
   SoftmaxRows(queries, run, scores, stride, out, memory);
   const auto chunks = [&](size_t step, const auto& add) HWY_ATTR {  // add(first in the run, n)
