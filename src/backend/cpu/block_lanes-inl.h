@@ -108,14 +108,12 @@ HWY_INLINE void Halves(const uint8_t* blocks, FloatLanes& scale,
   if constexpr (kMinima) minimum = hn::PromoteTo(BlockFloats(), hn::UpperHalf(dh, both));
 }
 
-// 16 where bit i of the 16 bits at kOffset of block j is set, for byte i of unit j; else 0.
+// Of the 32 bits at kOffset of block j: for byte i of unit j the byte that bit i is in, and the one
+// that bit 16 + i is in.
 template <size_t kStride, size_t kOffset>
-HWY_INLINE ByteLanes BitsTo16(const uint8_t* blocks) {
-  const BlockBytes d;
-  const ByteLanes bits = Gathered<Take::kBits, kStride, kOffset>(blocks);
-  const auto each =
-      hn::BitCast(d, hn::Set(hn::Repartition<uint64_t, BlockBytes>(), 0x8040201008040201u));
-  return hn::IfThenElseZero(hn::TestBit(bits, each), hn::Set(d, uint8_t{16}));
+HWY_INLINE void BytesOfBits(const uint8_t* blocks, ByteLanes& first, ByteLanes& second) {
+  first = Gathered<Take::kBits, kStride, kOffset>(blocks);
+  second = Gathered<Take::kBits, kStride, kOffset + 2>(blocks);
 }
 
 #else
@@ -131,37 +129,59 @@ HWY_INLINE ByteLanes Units(const uint8_t* blocks) {
   }
 }
 
+// The four bytes at kOffset of block j, in every lane of unit j. As floats, which g++ loads and
+// spreads in one step, where integers take it two.
+template <size_t kStride, size_t kOffset>
+HWY_INLINE FloatLanes Fours(const uint8_t* blocks) {
+  const BlockFloats df;
+  const hn::FixedTag<float, 4> d4;
+  const auto of_block = [&](size_t j) HWY_ATTR {
+    return hn::ResizeBitCast(df, hn::Set(d4, ReadAs<float>(blocks + j * kStride + kOffset)));
+  };
+  if constexpr (kUnits == 1) return of_block(0);
+  return hn::ConcatLowerLower(df, of_block(1), of_block(0));
+}
+
 template <size_t kStride, bool kMinima>
 HWY_INLINE void Halves(const uint8_t* blocks, FloatLanes& scale,
                        [[maybe_unused]] FloatLanes& minimum) {
   const BlockFloats df;
   const hn::Rebind<hwy::float16_t, BlockFloats> dh;
-  using Bits = std::conditional_t<kMinima, uint32_t, uint16_t>;
-  const hn::Repartition<Bits, decltype(dh)> d;
-  auto bits = hn::Set(d, ReadAs<Bits>(blocks));
+  const hn::Repartition<float, decltype(dh)> d;  // four bytes of each block, twice
+  auto bits = hn::Set(d, ReadAs<float>(blocks));
   if constexpr (kUnits == 2) {
     const hn::Repartition<uint64_t, decltype(dh)> d64;
-    const auto next = hn::Set(d, ReadAs<Bits>(blocks + kStride));
+    const auto next = hn::Set(d, ReadAs<float>(blocks + kStride));
     bits = hn::BitCast(d, hn::InterleaveLower(d64, hn::BitCast(d64, bits), hn::BitCast(d64, next)));
   }
+  // In odd lanes minima, or whatever comes behind a scale.
   const FloatLanes floats = hn::PromoteTo(df, hn::BitCast(dh, bits));
-  scale = kMinima ? hn::DupEven(floats) : floats;
-  if constexpr (kMinima) minimum = floats;  // in odd lanes
+  scale = hn::DupEven(floats);
+  if constexpr (kMinima) minimum = floats;
 }
 
 template <size_t kStride, size_t kOffset>
-HWY_INLINE ByteLanes BitsTo16(const uint8_t* blocks) {
+HWY_INLINE void BytesOfBits(const uint8_t* blocks, ByteLanes& first, ByteLanes& second) {
   const BlockBytes d;
-  uint32_t bits = ReadAs<uint16_t>(blocks + kOffset);
-  if constexpr (kUnits == 2) {
-    bits |= static_cast<uint32_t>(ReadAs<uint16_t>(blocks + kStride + kOffset)) << 16;
-  }
-  uint8_t bytes[8] = {};
-  std::memcpy(bytes, &bits, sizeof(bits));
-  return hn::IfThenElseZero(hn::LoadMaskBits(d, bytes), hn::Set(d, uint8_t{16}));
+  const hn::Repartition<uint64_t, BlockBytes> d64;
+  const auto bytes = hn::BitCast(d, Fours<kStride, kOffset>(blocks));
+  // Byte 0 for eight bytes, byte 1 for the next eight; and bytes 2 and 3.
+  const auto low = hn::Dup128VecFromValues(d64, 0, 0x0101010101010101u);
+  const auto two = hn::Set(d, uint8_t{2});
+  first = hn::TableLookupBytes(bytes, hn::BitCast(d, low));
+  second = hn::TableLookupBytes(bytes, hn::Add(hn::BitCast(d, low), two));
 }
 
 #endif  // VBMI
+
+// `nibbles` with a fifth bit where `bits`, see BytesOfBits(), has that byte's.
+HWY_INLINE ByteLanes WithFifthBit(ByteLanes nibbles, ByteLanes bits) {
+  const BlockBytes d;
+  const auto each =
+      hn::BitCast(d, hn::Set(hn::Repartition<uint64_t, BlockBytes>(), 0x8040201008040201u));
+  const auto is_set = hn::TestBit(bits, each);
+  return hn::Or(nibbles, hn::IfThenElseZero(is_set, hn::Set(d, uint8_t{16})));
+}
 #endif  // HWY_SCALAR, scalable
 
 }  // namespace spark::HWY_NAMESPACE

@@ -55,11 +55,12 @@ inline void MakeGroupStrips(const QuantizedRow& x, size_t cols, std::byte* out) 
 }
 
 // What kUnits blocks hold: bytes of the first and the second halves of their groups; scale of a
-// block in its four lanes and offset at least in the second of them, as unpack.h defines them.
+// block in its four lanes and minimum, of types that have one, at least in the second of them. A
+// weight is scale · byte + minimum, or scale · (byte - kZero).
 struct BlockValues {
   HWY_INLINE BlockValues() {}  // one by default would not be of this target
   ByteLanes first, second;
-  FloatLanes scale, offset;
+  FloatLanes scale, minimum;
 };
 
 // One of these a type. The halves of a group are the low and the high halves of its 16 bytes.
@@ -73,18 +74,14 @@ HWY_INLINE BlockValues Nibbles(const uint8_t* blocks) {
   return values;
 }
 
-template <size_t kBlockBytes>
-HWY_INLINE void ScaleAndZero(const uint8_t* blocks, float zero, BlockValues& values) {
-  Halves<kBlockBytes, false>(blocks, values.scale, values.offset);
-  values.offset = hn::Mul(values.scale, hn::Set(BlockFloats(), -zero));
-}
-
 struct Q4_0Blocks {
   static constexpr size_t kElements = kGroup, kBytes = 18;
   static constexpr Bytes kRange = Bytes::kSmall;
+  static constexpr bool kMinima = false;
+  static constexpr float kZero = 8;
   static HWY_INLINE BlockValues Load(const uint8_t* blocks) {
     BlockValues values = Nibbles<2, kBytes>(blocks);
-    ScaleAndZero<kBytes>(blocks, 8, values);
+    Halves<kBytes, kMinima>(blocks, values.scale, values.minimum);
     return values;
   }
 };
@@ -92,26 +89,31 @@ struct Q4_0Blocks {
 struct Q4_1Blocks {
   static constexpr size_t kElements = kGroup, kBytes = 20;
   static constexpr Bytes kRange = Bytes::kSmall;
+  static constexpr bool kMinima = true;
   static HWY_INLINE BlockValues Load(const uint8_t* blocks) {
     BlockValues values = Nibbles<4, kBytes>(blocks);
-    Halves<kBytes, true>(blocks, values.scale, values.offset);
+    Halves<kBytes, kMinima>(blocks, values.scale, values.minimum);
     return values;
   }
 };
 
 template <size_t kHeader, size_t kBlockBytes>
 HWY_INLINE void AddFifthBits(const uint8_t* blocks, BlockValues& values) {
-  values.first = hn::Or(values.first, BitsTo16<kBlockBytes, kHeader>(blocks));
-  values.second = hn::Or(values.second, BitsTo16<kBlockBytes, kHeader + 2>(blocks));
+  ByteLanes first, second;
+  BytesOfBits<kBlockBytes, kHeader>(blocks, first, second);
+  values.first = WithFifthBit(values.first, first);
+  values.second = WithFifthBit(values.second, second);
 }
 
 struct Q5_0Blocks {
   static constexpr size_t kElements = kGroup, kBytes = 22;
   static constexpr Bytes kRange = Bytes::kSmall;
+  static constexpr bool kMinima = false;
+  static constexpr float kZero = 16;
   static HWY_INLINE BlockValues Load(const uint8_t* blocks) {
     BlockValues values = Nibbles<6, kBytes>(blocks);
     AddFifthBits<2, kBytes>(blocks, values);
-    ScaleAndZero<kBytes>(blocks, 16, values);
+    Halves<kBytes, kMinima>(blocks, values.scale, values.minimum);
     return values;
   }
 };
@@ -119,10 +121,11 @@ struct Q5_0Blocks {
 struct Q5_1Blocks {
   static constexpr size_t kElements = kGroup, kBytes = 24;
   static constexpr Bytes kRange = Bytes::kSmall;
+  static constexpr bool kMinima = true;
   static HWY_INLINE BlockValues Load(const uint8_t* blocks) {
     BlockValues values = Nibbles<8, kBytes>(blocks);
     AddFifthBits<4, kBytes>(blocks, values);
-    Halves<kBytes, true>(blocks, values.scale, values.offset);
+    Halves<kBytes, kMinima>(blocks, values.scale, values.minimum);
     return values;
   }
 };
@@ -130,13 +133,15 @@ struct Q5_1Blocks {
 struct Q8_0Blocks {
   static constexpr size_t kElements = kGroup, kBytes = 34;
   static constexpr Bytes kRange = Bytes::kWide;
+  static constexpr bool kMinima = false;
+  static constexpr float kZero = 128;
   static HWY_INLINE BlockValues Load(const uint8_t* blocks) {
     const BlockBytes d;
     const ByteLanes flip = hn::Set(d, uint8_t{128});
     BlockValues values;
     values.first = hn::Xor(Units<kBytes, 2>(blocks), flip);
     values.second = hn::Xor(Units<kBytes, 18>(blocks), flip);
-    ScaleAndZero<kBytes>(blocks, 128, values);
+    Halves<kBytes, kMinima>(blocks, values.scale, values.minimum);
     return values;
   }
 };
@@ -144,6 +149,8 @@ struct Q8_0Blocks {
 struct IQ4_NLBlocks {
   static constexpr size_t kElements = kGroup, kBytes = 18;
   static constexpr Bytes kRange = Bytes::kWide;
+  static constexpr bool kMinima = false;
+  static constexpr float kZero = 128;
   static HWY_INLINE BlockValues Load(const uint8_t* blocks) {
     const BlockBytes d;
     const Unit d16;
@@ -153,7 +160,7 @@ struct IQ4_NLBlocks {
     BlockValues values = Nibbles<2, kBytes>(blocks);
     values.first = hn::TableLookupBytes(table, values.first);
     values.second = hn::TableLookupBytes(table, values.second);
-    ScaleAndZero<kBytes>(blocks, 128, values);
+    Halves<kBytes, kMinima>(blocks, values.scale, values.minimum);
     return values;
   }
 };
@@ -168,9 +175,14 @@ HWY_INLINE FloatLanes AddStrip(const uint8_t* blocks, const std::byte* strip, Fl
   const BlockValues w = Blocks::Load(blocks);
   const IntLanes dot = TwoQuadDots<Blocks::kRange>(di, w.first, hn::Load(d8, q), w.second,
                                                    hn::Load(d8, q + 16 * kUnits));
-  sum = hn::MulAdd(hn::ConvertTo(df, dot), hn::Mul(w.scale, hn::Load(df, scales)), sum);
-  if constexpr (kOffsetInDot<Blocks::kRange>) return sum;
-  return hn::MulAdd(w.offset, hn::Load(df, scales + 4 * kUnits), sum);
+  const auto sums = hn::Load(df, scales + 4 * kUnits);
+  FloatLanes product = hn::Mul(hn::ConvertTo(df, dot), hn::Load(df, scales));
+  if constexpr (Blocks::kMinima) {
+    sum = hn::MulAdd(w.minimum, sums, sum);
+  } else if constexpr (!kOffsetInDot<Blocks::kRange>) {
+    product = hn::MulAdd(hn::Set(df, -Blocks::kZero), sums, product);
+  }
+  return hn::MulAdd(product, w.scale, sum);
 }
 
 template <class Blocks>
