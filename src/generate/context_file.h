@@ -1,6 +1,6 @@
 // The file of a saved context: safetensors, so that other programs can look into it.
 //
-//   __metadata__  format "spark context", version "3", model (name), fingerprint, plan,
+//   __metadata__  format "spark context", version "4", model (name), fingerprint, plan,
 //                 cache_type_k, cache_type_v, tokens; all text
 //   ids           I32 [tokens]
 //   hidden        F32 [hidden_size]  of the last token, behind the last layer
@@ -13,8 +13,9 @@
 //   checksum      U8 [8]  64-bit FNV-1a over all bytes of the file before it, little-endian
 //
 // A layer with a window that is not compressed has its tail saved, as the one segment of each head.
-// Another layout, and other numbers in an enumeration, are another version. What version 2 could
-// say means the same in version 3, which added StoreForm::kLanes.
+// Another layout, and other numbers in an enumeration, are another version. What versions 2 and 3
+// could say means the same in later ones: version 3 added StoreForm::kLanes, version 4 the order of
+// its channels.
 #ifndef SPARK_GENERATE_CONTEXT_FILE_H_
 #define SPARK_GENERATE_CONTEXT_FILE_H_
 
@@ -31,8 +32,8 @@
 namespace spark {
 
 inline constexpr std::string_view kContextFormat = "spark context";
-inline constexpr std::string_view kContextVersion = "3";
-inline constexpr std::string_view kOlderContextVersion = "2";  // is read as well
+inline constexpr std::string_view kContextVersion = "4";
+inline constexpr std::string_view kOlderContextVersions[] = {"2", "3"};  // are read as well
 
 struct SavedContext::Impl {
   SafetensorsFile file;

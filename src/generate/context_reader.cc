@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -39,9 +40,9 @@ void CheckFormat(const SafetensorsFile& file) {
          format == file.metadata().end() ? "none" : format->second, std::string(kContextFormat));
   }
   const std::string& version = Metadata(file, "version");
-  if (version != kContextVersion && version != kOlderContextVersion) {
+  if (version != kContextVersion && std::ranges::count(kOlderContextVersions, version) == 0) {
     Fail(file, "another version of the format", "__metadata__: version", version,
-         fmt::format("{} or {}", kOlderContextVersion, kContextVersion));
+         fmt::format("{} or {}", fmt::join(kOlderContextVersions, ", "), kContextVersion));
   }
 }
 

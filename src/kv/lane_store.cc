@@ -5,6 +5,8 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <functional>
+#include <numeric>
 #include <vector>
 
 #include "base/half.h"
@@ -29,13 +31,45 @@ void Store(T x, std::byte* p) {
 
 constexpr size_t LaneOf(size_t t) { return t % LaneLayout::kTokens; }
 
+// The places of channels in an order.
+std::vector<uint8_t> Inverse(std::span<const uint8_t> order) {
+  std::vector<uint8_t> places(order.size());
+  for (size_t p = 0; p < order.size(); ++p) places[order[p]] = static_cast<uint8_t>(p);
+  return places;
+}
+
+// Calls use(channel) with every channel of a mask, ascending.
+template <class Use>
+void ForChannels(const uint8_t* mask, size_t head_dim, const Use& use) {
+  for (size_t b = 0; b < MaskBytes(head_dim); ++b) {
+    for (unsigned left = mask[b]; left != 0; left &= left - 1) {
+      use(8 * b + static_cast<size_t>(std::countr_zero(left)));
+    }
+  }
+}
+
+using PlaceBits = std::array<uint64_t, LaneLayout::kMaxHeadDim / 64>;
+
+// Calls use(i, place) with the i-th place of those that have a bit.
+template <class Use>
+void ForPlaces(const PlaceBits& bits, const Use& use) {
+  size_t i = 0;
+  for (size_t w = 0; w < bits.size(); ++w) {
+    for (uint64_t left = bits[w]; left != 0; left &= left - 1) {
+      use(i++, 64 * w + static_cast<size_t>(std::countr_zero(left)));
+    }
+  }
+}
+
 }  // namespace
 
 LaneStore::LaneStore(size_t head_dim, size_t n_kept, size_t n_tokens)
     : head_dim_(head_dim),
       n_kept_(static_cast<uint16_t>(n_kept)),
       size_(n_tokens),
-      layout_(head_dim, n_kept) {
+      layout_(head_dim, n_kept),
+      order_(head_dim) {
+  std::iota(order_.begin(), order_.end(), uint8_t{0});
   tiles_.Resize(n_tiles() * layout_.tile_bytes());
 }
 
@@ -43,11 +77,14 @@ LaneStore LaneStore::Pack(const SparseInput& input, size_t n_kept) {
   if (!CanPack(input.head_dim)) throw Error("keys of this head_dim cannot lie in lanes");
   LaneStore store(input.head_dim, n_kept, input.n_tokens);
   store.PackScalars(input);
+  store.SetOrder(input);
+  const std::vector<uint8_t> places = Inverse(store.order_);
   if (!input.centre.empty()) store.centre_.Assign(std::as_bytes(input.centre));
   ForParts(input.n_tokens, kPartTokens, [&](size_t first, size_t last) {
     std::array<float, LaneLayout::kMaxHeadDim> kept;
-    for (size_t t = first; t < last; ++t) store.PackToken(input, t, kept);
+    for (size_t t = first; t < last; ++t) store.PackToken(input, t, places, kept);
   });
+  store.CountQuads();
   return store;
 }
 
@@ -61,7 +98,20 @@ void LaneStore::PackScalars(const SparseInput& input) {
   fill_.Assign(std::as_bytes(std::span(fill)));
 }
 
-void LaneStore::PackToken(const SparseInput& input, size_t t, std::span<float> kept) {
+// A few hundred tokens say well enough which channels most of them keep.
+void LaneStore::SetOrder(const SparseInput& input) {
+  constexpr size_t kSampled = 256;
+  const size_t step = std::max<size_t>(CeilDiv(size_, kSampled), 1);
+  std::array<uint32_t, LaneLayout::kMaxHeadDim> count{};
+  for (size_t t = 0; t < size_; t += step) {
+    const uint8_t* mask = input.masks + t * MaskBytes(head_dim_);
+    ForChannels(mask, head_dim_, [&](size_t j) { ++count[j]; });
+  }
+  std::ranges::stable_sort(order_, std::greater(), [&](uint8_t j) { return count[j]; });
+}
+
+void LaneStore::PackToken(const SparseInput& input, size_t t, std::span<const uint8_t> places,
+                          std::span<float> kept) {
   const float* x = input.rows + t * input.stride;
   const uint8_t* mask = input.masks + t * MaskBytes(head_dim_);
   std::byte* tile = MutableTile(t);
@@ -72,14 +122,14 @@ void LaneStore::PackToken(const SparseInput& input, size_t t, std::span<float> k
     std::memcpy(tile + LaneLayout::kSigns + (w * LaneLayout::kTokens + lane) * 4,
                 signs.data() + 4 * w, 4);
   }
-  size_t i = 0;
-  for (size_t b = 0; b < MaskBytes(head_dim_); ++b) {
-    for (unsigned bits = mask[b]; bits != 0 && i < n_kept_; bits &= bits - 1, ++i) {
-      const size_t channel = 8 * b + static_cast<size_t>(std::countr_zero(bits));
-      kept[i] = x[channel];
-      tile[layout_.ChannelAt(lane, i)] = static_cast<std::byte>(channel);
-    }
-  }
+  PlaceBits bits{};
+  ForChannels(mask, head_dim_,
+              [&](size_t j) { bits[places[j] / 64] |= uint64_t{1} << places[j] % 64; });
+  ForPlaces(bits, [&](size_t i, size_t place) {
+    if (i >= n_kept_) return;
+    kept[i] = x[order_[place]];
+    tile[layout_.PlaceAt(lane, i)] = static_cast<std::byte>(place);
+  });
   StoreResiduals(t, kept);
 }
 
@@ -96,7 +146,7 @@ void LaneStore::StoreResiduals(size_t t, std::span<float> kept) {
   const float* recovery = fill();
   float largest = 0;
   for (size_t i = 0; i < n_kept_; ++i) {
-    const auto j = std::to_integer<size_t>(tile[layout_.ChannelAt(lane, i)]);
+    const size_t j = order_[std::to_integer<size_t>(tile[layout_.PlaceAt(lane, i)])];
     const bool positive = (signs[j / 32] >> (j % 32)) & 1;
     kept[i] -= positive ? scalar * recovery[j] : -scalar * recovery[j];
     largest = std::max(largest, std::abs(kept[i]));
@@ -108,7 +158,7 @@ void LaneStore::StoreResiduals(size_t t, std::span<float> kept) {
   for (size_t i = 0; i < n_kept_; ++i) {
     const float code = std::clamp(kept[i] * inverse, -127.0f, 127.0f);
     constexpr float kToInteger = 3 << 22;  // added and taken away, leaves the nearest integer
-    tile[layout_.ChannelAt(lane, i) + layout_.CodeBehind(i)] =
+    tile[layout_.PlaceAt(lane, i) + layout_.CodeBehind(i)] =
         static_cast<std::byte>(static_cast<int8_t>(code + kToInteger - kToInteger));
   }
 }
@@ -137,11 +187,46 @@ void LaneStore::CopyToken(const LaneStore& from, size_t from_t, size_t t) {
   }
 }
 
+void LaneStore::CountQuads() {
+  if (!layout_.few_blocks()) return;
+  constexpr size_t kPlaces = 4 * LaneLayout::kTokens;  // of a quad
+  within_.assign(n_tiles() * LaneLayout::kFewBlocks, 0);
+  for (size_t i = 0; i < n_tiles(); ++i) {
+    const auto* places = reinterpret_cast<const uint8_t*>(Tile(i) + layout_.first_quad());
+    uint8_t most = 0;  // of this quad and those before it
+    for (size_t q = 0; q < layout_.quads; ++q, places += LaneLayout::kQuadBytes) {
+      for (size_t k = 0; k < kPlaces; ++k) most = std::max(most, places[k]);
+      for (size_t b = most / LaneLayout::kBlock; b < LaneLayout::kFewBlocks; ++b) {
+        ++within_[i * LaneLayout::kFewBlocks + b];
+      }
+    }
+  }
+}
+
+void LaneStore::TakeOrder(size_t t, std::span<const uint8_t> places) {
+  std::byte* tile = MutableTile(t);
+  PlaceBits bits{};
+  std::array<std::byte, LaneLayout::kMaxHeadDim> codes;  // by place
+  for (size_t i = 0; i < n_kept_; ++i) {
+    const size_t at = layout_.PlaceAt(LaneOf(t), i);
+    const size_t place = places[std::to_integer<size_t>(tile[at])];
+    bits[place / 64] |= uint64_t{1} << place % 64;
+    codes[place] = tile[at + layout_.CodeBehind(i)];
+  }
+  ForPlaces(bits, [&](size_t i, size_t place) {
+    const size_t at = layout_.PlaceAt(LaneOf(t), i);
+    tile[at] = static_cast<std::byte>(place);
+    tile[at + layout_.CodeBehind(i)] = codes[place];
+  });
+}
+
 LaneStore LaneStore::Select(std::span<const uint32_t> tokens) const {
   LaneStore store(head_dim_, n_kept_, tokens.size());
+  store.order_ = order_;
   store.fill_.Assign(fill_.bytes());
   if (centre_.size() > 0) store.centre_.Assign(centre_.bytes());
   for (size_t t = 0; t < tokens.size(); ++t) store.CopyToken(*this, tokens[t], t);
+  store.CountQuads();
   return store;
 }
 
@@ -155,14 +240,20 @@ LaneStore LaneStore::Concatenate(std::span<const LaneStore* const> stores) {
     same = same && std::equal(store->fill(), store->fill() + dim, newest.fill());
   }
   LaneStore joined(dim, newest.n_kept_, n);
+  joined.order_ = newest.order_;
+  const std::vector<uint8_t> places = Inverse(joined.order_);
   std::vector<float> scalars;
   size_t at = 0;
   for (const LaneStore* store : stores) {
-    for (size_t t = 0; t < store->size_; ++t) {
-      joined.CopyToken(*store, t, at++);
+    std::vector<uint8_t> renumbered(dim);  // place in the store to place among all
+    std::ranges::transform(store->order_, renumbered.begin(), [&](uint8_t j) { return places[j]; });
+    for (size_t t = 0; t < store->size_; ++t, ++at) {
+      joined.CopyToken(*store, t, at);
+      if (store->order_ != joined.order_) joined.TakeOrder(at, renumbered);
       if (!same) scalars.push_back(store->Scalar(t) * store->RatioTo(newest, t));
     }
   }
+  joined.CountQuads();
   if (same) {
     joined.fill_.Assign(newest.fill_.bytes());
     return joined;
@@ -196,11 +287,11 @@ bool LaneStore::Positive(size_t t, size_t j) const {
   const size_t at = LaneLayout::kSigns + (j / 32 * LaneLayout::kTokens + LaneOf(t)) * 4;
   return (Load<uint32_t>(TileOf(t) + at) >> (j % 32)) & 1;
 }
-size_t LaneStore::Channel(size_t t, size_t i) const {
-  return std::to_integer<size_t>(TileOf(t)[layout_.ChannelAt(LaneOf(t), i)]);
+size_t LaneStore::Place(size_t t, size_t i) const {
+  return std::to_integer<size_t>(TileOf(t)[layout_.PlaceAt(LaneOf(t), i)]);
 }
 int LaneStore::Code(size_t t, size_t i) const {
-  const size_t at = layout_.ChannelAt(LaneOf(t), i) + layout_.CodeBehind(i);
+  const size_t at = layout_.PlaceAt(LaneOf(t), i) + layout_.CodeBehind(i);
   return Load<int8_t>(TileOf(t) + at);
 }
 

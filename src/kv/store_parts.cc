@@ -1,6 +1,7 @@
 #include "kv/store_parts.h"
 
 #include <array>
+#include <bitset>
 #include <cmath>
 #include <cstring>
 #include <string>
@@ -55,6 +56,7 @@ StoreParts Parts(const LaneStore& store) {
   const LaneArrays arrays = store.Arrays();
   Add("kept", arrays.kept, parts);
   Add("tiles", arrays.tiles, parts);
+  Add("order", arrays.order, parts);
   Add("fill", arrays.fill, parts);
   Add("centre", arrays.centre, parts);
   return parts;
@@ -100,6 +102,16 @@ void CheckFinite(std::string_view name, std::span<const std::byte> floats) {
   }
 }
 
+// Every channel once.
+void CheckOrder(std::span<const std::byte> order, size_t dim) {
+  CheckArray("order", order.size(), dim, 1);
+  std::bitset<LaneLayout::kMaxHeadDim> seen;
+  for (const std::byte channel : order) seen[std::to_integer<size_t>(channel)] = true;
+  bool all = true;
+  for (size_t j = 0; j < dim; ++j) all = all && seen[j];
+  if (!all) throw Error("not every channel has a place", {.field = "order"});
+}
+
 }  // namespace
 
 void CheckArray(std::string_view name, size_t bytes, size_t n, size_t each) {
@@ -122,7 +134,8 @@ std::span<const std::string_view> ArrayNames(StoreForm form) {
   static constexpr std::array<std::string_view, 6> kSparse = {"values",  "masks", "signs",
                                                               "scalars", "fill",  "centre"};
   static constexpr std::array<std::string_view, 2> kDropped = {"channels", "rows"};
-  static constexpr std::array<std::string_view, 4> kLanes = {"kept", "tiles", "fill", "centre"};
+  static constexpr std::array<std::string_view, 5> kLanes = {"kept", "tiles", "order", "fill",
+                                                             "centre"};
   switch (form) {
     case StoreForm::kSparse:
       return kSparse;
@@ -157,6 +170,7 @@ KeyStore MakeKeyStore(const StoreParts& parts, size_t head_dim, size_t n) {
     case StoreForm::kLanes:
       return LaneStore::FromArrays({.kept = parts.Find("kept"),
                                     .tiles = parts.Find("tiles"),
+                                    .order = parts.Find("order"),
                                     .fill = parts.Find("fill"),
                                     .centre = parts.Find("centre")},
                                    head_dim, n);
@@ -223,6 +237,7 @@ SparseStore SparseStore::FromArrays(const SparseArrays& arrays, DType value_type
 LaneArrays LaneStore::Arrays() const {
   return {.kept = std::as_bytes(std::span(&n_kept_, 1)),
           .tiles = tiles_.bytes(),
+          .order = std::as_bytes(std::span(order_)),
           .fill = fill_.bytes(),
           .centre = centre_.bytes()};
 }
@@ -240,15 +255,18 @@ LaneStore LaneStore::FromArrays(const LaneArrays& arrays, size_t head_dim, size_
   }
   const size_t n_tiles = CeilDiv(n_tokens, LaneLayout::kTokens);
   CheckArray("tiles", arrays.tiles.size(), n_tiles, LaneLayout(head_dim, n_kept).tile_bytes());
+  if (!arrays.order.empty()) CheckOrder(arrays.order, head_dim);
   CheckArray("fill", arrays.fill.size(), head_dim, sizeof(float));
   CheckFinite("fill", arrays.fill);
   CheckArray("centre", arrays.centre.size(), arrays.centre.empty() ? 0 : head_dim, sizeof(float));
   CheckFinite("centre", arrays.centre);
   LaneStore store(head_dim, n_kept, n_tokens);
   store.tiles_.Assign(arrays.tiles);
+  if (!arrays.order.empty()) std::memcpy(store.order_.data(), arrays.order.data(), head_dim);
   store.fill_.Assign(arrays.fill);
   if (!arrays.centre.empty()) store.centre_.Assign(arrays.centre);
   for (size_t t = 0; t < n_tiles * LaneLayout::kTokens; ++t) store.CheckToken(t);
+  store.CountQuads();
   return store;
 }
 
@@ -257,12 +275,14 @@ void LaneStore::CheckToken(size_t t) const {
   const auto fail = [&](const char* what) {
     throw Error(what, {.field = "tiles", .found = "token " + std::to_string(t)});
   };
-  const size_t n_places = StoredChannels();
-  for (size_t i = 0; i < n_places; ++i) {
-    if (Channel(t, i) >= head_dim_) fail("a number stands for a channel that there is not");
+  std::bitset<LaneLayout::kMaxHeadDim> seen;
+  for (size_t i = 0; i < StoredChannels(); ++i) {
+    const size_t place = Place(t, i);
+    if (place >= head_dim_) fail("a number stands for a channel that there is not");
     if (i >= n_kept_ && Code(t, i) != 0) fail("a code stands for no channel");
-    const bool ascends = t >= size_ || i >= n_kept_ || i == 0 || Channel(t, i - 1) < Channel(t, i);
-    if (!ascends) fail("channels are not ascending");
+    if (t >= size_ || i >= n_kept_) continue;
+    if (seen[place]) fail("a channel is there twice");
+    seen[place] = true;
   }
 }
 

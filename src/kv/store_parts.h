@@ -36,7 +36,7 @@ struct SparseArrays {
 
 // A lane store's arrays; `kept` is the number of kept channels, u16.
 struct LaneArrays {
-  std::span<const std::byte> kept, tiles, fill, centre;
+  std::span<const std::byte> kept, tiles, order, fill, centre;
 };
 
 // Views of the store's arrays. Throw Error for sampled recovery, an ablation that files don't keep.

@@ -20,8 +20,9 @@ struct Layout {
 
 KeyStore Keys(const Layout& layout, size_t n, size_t dim, Random& random) {
   if (layout.ratio == 0) return RandomDense(layout.type, n, dim, random);
-  if (layout.lanes) return RandomLanes(n, dim, layout.ratio, random);
-  return RandomSparse(layout.type, n, dim, {layout.ratio}, Recovery::kMean, random);
+  if (layout.lanes) return RandomLanes(n, dim, layout.ratio, random, kHalvingOfModels);
+  const RandomMask mask{.ratio = layout.ratio, .halving = kHalvingOfModels};
+  return RandomSparse(layout.type, n, dim, mask, Recovery::kMean, random);
 }
 
 struct DecodeData {

@@ -65,9 +65,10 @@ void RegisterSparse(DType type, double ratio, size_t dim, size_t group, Place pl
       fmt::format("Scores/sparse:{}/{}/D:{}/G:{}/{}", ratio, Name(type), dim, group, Name(place));
   Register(name, [=] {
     Random random(1);
+    const RandomMask mask{.ratio = ratio, .halving = kHalvingOfModels};
     return ScoreBody(
-        Copies<KeyStore>(
-            RandomSparse(type, StoreTokens(place), dim, {ratio}, Recovery::kMean, random), place),
+        Copies<KeyStore>(RandomSparse(type, StoreTokens(place), dim, mask, Recovery::kMean, random),
+                         place),
         dim, group);
   });
 }
@@ -75,8 +76,10 @@ void RegisterSparse(DType type, double ratio, size_t dim, size_t group, Place pl
 void RegisterLanes(double ratio, size_t dim, size_t group, Place place) {
   Register(fmt::format("Scores/lanes:{}/q8_0/D:{}/G:{}/{}", ratio, dim, group, Name(place)), [=] {
     Random random(1);
-    return ScoreBody(Copies<KeyStore>(RandomLanes(StoreTokens(place), dim, ratio, random), place),
-                     dim, group);
+    return ScoreBody(
+        Copies<KeyStore>(RandomLanes(StoreTokens(place), dim, ratio, random, kHalvingOfModels),
+                         place),
+        dim, group);
   });
 }
 

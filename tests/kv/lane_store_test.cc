@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
+#include <functional>
 #include <numeric>
 
 #include "kv/merge.h"
@@ -32,11 +33,16 @@ void CheckRow(const LaneStore& store, const RandomRows& packed, size_t dim, size
   store.ReadRow(t, row.data());
   const float largest = *std::max_element(packed.scalars.begin(), packed.scalars.end());
   const float step = store.Scale(t);
-  size_t rank = 0;
+  std::vector<size_t> kept, want;
+  for (size_t i = 0; i < store.n_kept(); ++i) {
+    kept.push_back(store.Channel(t, i));
+    CHECK((i == 0 || store.Place(t, i - 1) < store.Place(t, i)));
+  }
+  std::ranges::sort(kept);
   for (size_t j = 0; j < dim; ++j) {
     const float x = packed.rows[t * dim + j];
     if (MaskBit(packed.masks.data() + t * MaskBytes(dim), j)) {
-      CHECK(store.Channel(t, rank++) == j);
+      want.push_back(j);
       CHECK(std::abs(row[j] - x) <= 0.5f * step + 127 * step * 0x1p-11f + 1e-6f);
     } else {
       const float recovered = (x > 0 ? 1.0f : -1.0f) * packed.scalars[t] * packed.fill[j];
@@ -44,7 +50,7 @@ void CheckRow(const LaneStore& store, const RandomRows& packed, size_t dim, size
             0x1p-11f * std::abs(recovered) + 0x1p-24f * largest * packed.fill[j] + 1e-6f);
     }
   }
-  CHECK(rank == store.n_kept());
+  CHECK(kept == want);
 }
 
 TEST_CASE("keys in lanes are recoveries and kept values", "[kv][lanes]") {
@@ -63,13 +69,33 @@ TEST_CASE("keys in lanes are recoveries and kept values", "[kv][lanes]") {
   }
 }
 
+TEST_CASE("the channels that most tokens keep have the first places", "[kv][lanes]") {
+  Random random(47);
+  for (const size_t n : {100, 5000}) {  // of many tokens, some are counted
+    INFO("tokens " << n);
+    const RandomMask mask{.ratio = 0.8, .halving = kHalvingOfModels};
+    const RandomRows rows = MakeRandomRows(n, 64, mask, Recovery::kMean, random);
+    const LaneStore store = LaneStore::Pack(rows.Input(n, 64), 13);
+    std::vector<size_t> counts(64);
+    for (size_t t = 0; t < n; ++t) {
+      for (size_t i = 0; i < 13; ++i) ++counts[store.Place(t, i)];
+    }
+    size_t first_quarter = 0;
+    for (size_t p = 0; p < 16; ++p) first_quarter += counts[p];
+    CHECK(first_quarter > 7 * 13 * n / 10);
+    if (n == 100) CHECK(std::ranges::is_sorted(counts, std::greater()));
+  }
+  const LaneStore alike = RandomLanes(1, 64, 0.0, random);  // all are kept: in order of channels
+  for (size_t p = 0; p < 64; ++p) CHECK(alike.order()[p] == p);
+}
+
 TEST_CASE("the bytes of lanes are those of the tiles", "[kv][lanes]") {
   Random random(42);
-  // 2 + 2 bytes of scale and scalar, 8 of signs, 13 + 13 of channels and codes.
+  // 2 + 2 bytes of scale and scalar, 8 of signs, 13 + 13 of places and codes.
   const LaneStore small = RandomLanes(32, 64, 0.8, random);
   CHECK(small.n_kept() == 13);
   CHECK(small.layout().tile_bytes() == 16 * 38);
-  CHECK(small.AllocatedBytes() == 32 * 38 + 64 * 4 + 2 * kReadSlack);
+  CHECK(small.AllocatedBytes() == 32 * 38 + 2 * 4 + 64 + 64 * 4 + 2 * kReadSlack);
   const LaneStore wide = RandomLanes(16, 128, 0.8, random);  // 26 = 6 quads and two
   CHECK(wide.layout().tile_bytes() == 16 * (4 + 16 + 52));
   const LaneStore three = RandomLanes(16, 64, 0.9, random);  // 7: a quad and three, in a quad
@@ -134,14 +160,17 @@ TEST_CASE("merged lanes keep their keys", "[kv][lanes][merge]") {
     first.scalars[0] = second.scalars[0] = largest + 1;  // so that the units are the same too
     const LaneStore a = LaneStore::Pack(first.Input(40, dim), 13);
     const LaneStore b = LaneStore::Pack(second.Input(21, dim), 13);
+    CHECK(!std::ranges::equal(a.order(), b.order()));
     const LaneStore* stores[] = {&a, &b};
     const LaneStore joined = LaneStore::Concatenate(stores);
     REQUIRE(joined.size() == 61);
+    CHECK(std::ranges::equal(joined.order(), b.order()));
     std::vector<float> row(dim), want(dim);
     for (size_t t = 0; t < 61; ++t) {
       const LaneStore& from = t < 40 ? a : b;
       joined.ReadRow(t, row.data());
       from.ReadRow(t < 40 ? t : t - 40, want.data());
+      for (size_t i = 1; i < 13; ++i) CHECK(joined.Place(t, i - 1) < joined.Place(t, i));
       if (same_fill) {
         CHECK(row == want);
         continue;
@@ -151,6 +180,33 @@ TEST_CASE("merged lanes keep their keys", "[kv][lanes][merge]") {
               0x1p-10f * std::abs(want[j]) + joined.Scale(t) + 0x1p-10f * largest);
       }
     }
+  }
+}
+
+// As files of version 3 have them, whose first kept channels are in quads.
+TEST_CASE("lanes without an order have channels for places", "[kv][lanes]") {
+  Random random(48);
+  const size_t dim = 64, n = 20;
+  const KeyStore store = RandomLanes(n, dim, 0.8, random);
+  const auto& lanes = std::get<LaneStore>(store);
+  StoreParts parts = TakeApart(store);
+  std::vector<std::byte> tiles(parts.Find("tiles").begin(), parts.Find("tiles").end());
+  for (size_t t = 0; t < n; ++t) {
+    for (size_t i = 0; i < 13; ++i) {
+      const size_t at = t / 16 * lanes.layout().tile_bytes() + lanes.layout().PlaceAt(t % 16, i);
+      tiles[at] = static_cast<std::byte>(lanes.Channel(t, i));
+    }
+  }
+  std::erase_if(parts.arrays, [](const StoreParts::Array& a) { return a.name == "order"; });
+  for (StoreParts::Array& a : parts.arrays) {
+    if (a.name == "tiles") a.bytes = tiles;
+  }
+  const KeyStore old = MakeKeyStore(parts, dim, n);
+  std::vector<float> row(dim), want(dim);
+  for (size_t t = 0; t < n; ++t) {
+    ReadRow(old, t, row.data());
+    ReadRow(store, t, want.data());
+    CHECK(row == want);
   }
 }
 
@@ -186,14 +242,19 @@ TEST_CASE("lanes come back from their parts, and from no others", "[kv][lanes]")
   ExpectError([&] { forged("kept", set(0, 40)); }, {"tiles", "wrong length"});
   ExpectError([&] { forged("tiles", [](auto& b) { b.pop_back(); }); }, {"tiles", "wrong length"});
   ExpectError([&] { forged("fill", [](auto& b) { b.pop_back(); }); }, {"fill", "wrong length"});
-  ExpectError([&] { forged("tiles", set(layout.ChannelAt(3, 2), 64)); },
+  ExpectError([&] { forged("tiles", set(layout.PlaceAt(3, 2), 64)); },
               {"tiles", "token 3", "channel that there is not"});
-  ExpectError([&] { forged("tiles", set(layout.tile_bytes() + layout.ChannelAt(15, 0), 200)); },
+  ExpectError([&] { forged("tiles", set(layout.tile_bytes() + layout.PlaceAt(15, 0), 200)); },
               {"tiles", "token 31", "channel that there is not"});  // behind the last token
-  ExpectError([&] { forged("tiles", set(layout.ChannelAt(0, 7) + layout.CodeBehind(7), 1)); },
+  ExpectError([&] { forged("tiles", set(layout.PlaceAt(0, 7) + layout.CodeBehind(7), 1)); },
               {"tiles", "token 0", "no channel"});
-  ExpectError([&] { forged("tiles", set(layout.ChannelAt(5, 6), 0)); },
-              {"tiles", "token 5", "ascending"});
+  const auto first_place = static_cast<uint8_t>(lanes.Place(5, 0));
+  ExpectError([&] { forged("tiles", set(layout.PlaceAt(5, 6), first_place)); },
+              {"tiles", "token 5", "twice"});
+  ExpectError([&] { forged("order", [](auto& b) { b.pop_back(); }); }, {"order", "wrong length"});
+  ExpectError([&] { forged("order", set(3, 64)); }, {"order", "not every channel"});
+  const uint8_t fifth = lanes.order()[4];
+  ExpectError([&] { forged("order", set(3, fifth)); }, {"order", "not every channel"});
 }
 
 }  // namespace lane_store_test

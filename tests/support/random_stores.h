@@ -2,7 +2,9 @@
 #ifndef SPARK_TESTS_SUPPORT_RANDOM_STORES_H_
 #define SPARK_TESTS_SUPPORT_RANDOM_STORES_H_
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 #include <numeric>
 #include <vector>
 
@@ -34,7 +36,13 @@ inline DroppedKeyStore RandomDropped(DType type, size_t n, size_t dim, Random& r
 struct RandomMask {
   double ratio;         // floor(ratio * D) channels pruned of every token,
   bool varies = false;  // or of each as many as chance has it, 0 and D among them
+  // 0: any of them alike. Else, as SparK has it, a token keeps those whose size times the channel's
+  // weight is largest, and weights halve every D · halving channels, in an order of chance.
+  double halving = 0;
 };
+// What SmolLM2 keeps of prose with spark:0.8: 0.48, 0.76, 0.90, 0.96 of it in the 8, 16, 24, 32
+// most frequent of 64 channels. With this halving 0.42, 0.74, 0.92, 0.99.
+inline constexpr double kHalvingOfModels = 0.19;
 
 // What a store of sparse rows is packed from.
 struct RandomRows {
@@ -63,12 +71,29 @@ inline RandomRows MakeRandomRows(size_t n, size_t dim, RandomMask mask, Recovery
     out.fill[dim / 2] = 0;  // a channel without weight recovers as 0
   }
   std::vector<size_t> channels(dim);
+  const auto draw = [&](size_t i) {
+    std::swap(channels[i], channels[i + random.Below(static_cast<uint32_t>(dim - i))]);
+  };
+  std::vector<float> weights(dim);
+  if (mask.halving > 0) {
+    std::iota(channels.begin(), channels.end(), size_t{0});
+    for (size_t i = 0; i < dim; ++i) {
+      draw(i);
+      const double halvings = static_cast<double>(i) / (mask.halving * static_cast<double>(dim));
+      weights[channels[i]] = static_cast<float>(std::exp2(-halvings));
+    }
+  }
   for (size_t t = 0; t < n; ++t) {
     size_t kept = dim - static_cast<size_t>(mask.ratio * static_cast<double>(dim));
     if (mask.varies) kept = random.Below(static_cast<uint32_t>(dim + 1));
     std::iota(channels.begin(), channels.end(), size_t{0});
+    if (mask.halving > 0) {
+      const float* row = out.rows.data() + t * dim;
+      std::ranges::sort(channels, std::greater(),
+                        [&](size_t j) { return std::abs(row[j]) * weights[j]; });
+    }
     for (size_t i = 0; i < kept; ++i) {
-      std::swap(channels[i], channels[i + random.Below(static_cast<uint32_t>(dim - i))]);
+      if (mask.halving == 0) draw(i);
       SetMaskBit(out.masks.data() + t * MaskBytes(dim), channels[i]);
     }
   }
@@ -81,8 +106,10 @@ inline SparseStore RandomSparse(DType type, size_t n, size_t dim, RandomMask mas
                            recovery);
 }
 
-inline LaneStore RandomLanes(size_t n, size_t dim, double ratio, Random& random) {
-  const RandomRows rows = MakeRandomRows(n, dim, {ratio}, Recovery::kMean, random);
+inline LaneStore RandomLanes(size_t n, size_t dim, double ratio, Random& random,
+                             double halving = 0) {
+  const RandomRows rows =
+      MakeRandomRows(n, dim, {.ratio = ratio, .halving = halving}, Recovery::kMean, random);
   return LaneStore::Pack(rows.Input(n, dim),
                          dim - static_cast<size_t>(ratio * static_cast<double>(dim)));
 }

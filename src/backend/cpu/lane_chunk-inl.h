@@ -1,5 +1,6 @@
 // What tiles of keys in lanes become before their kept channels meet query rows, where a shuffle of
-// bytes looks up in 16 of them (see lane_shuffles-inl.h).
+// bytes looks up in 16 of them (see lane_shuffles-inl.h). Kept channels go by their places in the
+// store's order.
 #if defined(SPARK_BACKEND_CPU_LANE_CHUNK_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef SPARK_BACKEND_CPU_LANE_CHUNK_INL_H_
 #undef SPARK_BACKEND_CPU_LANE_CHUNK_INL_H_
@@ -7,6 +8,7 @@
 #define SPARK_BACKEND_CPU_LANE_CHUNK_INL_H_
 #endif
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -37,23 +39,22 @@ struct LaneChunk {
 
   // Bit b of set i of a token is the sign of its channel 4i + b.
   HWY_ALIGN uint8_t nibbles[LaneLayout::kMaxHeadDim / 4][kTokenTile];
-  // The kept channels behind those of quads, and their codes; a second one that is none has code 0.
+  // The kept channels before those of quads, and their codes; a second one that is none has code 0.
   HWY_ALIGN uint8_t rest_channels[kTokenTile][kRest];
   HWY_ALIGN int8_t rest_codes[kTokenTile][kRest];
-  // The blocks of 16 channels in which all kept channels of a quad are: they are in order, so those
+  // The blocks of 16 places in which all kept channels of a quad are: they are in order, so those
   // of a quad are near each other.
   uint8_t first_block[kTiles][LaneLayout::kMaxHeadDim / 4];
   uint8_t end_block[kTiles][LaneLayout::kMaxHeadDim / 4];
+  // Where there are few blocks: LaneStore::QuadsWithin() of all tiles together.
+  size_t quads_within[LaneLayout::kFewBlocks];
+  size_t rest_end;  // blocks, from the first on, that the rest is in
   // A row's sums of the signs of a token, low and high bytes: at most 64 of 127, and of -127.
   HWY_ALIGN int16_t plane_low[kFewQueryRows][kTokenTile];
   HWY_ALIGN int16_t plane_high[kFewQueryRows][kTokenTile];
-  // A row's sums of codes times elements of q: of the rest, and of all kept channels.
+  // A row's sums of codes times elements of q, of the rest.
   HWY_ALIGN int32_t rest[kFewQueryRows][kTokenTile];
-  HWY_ALIGN float kept[kFewQueryRows][kTokenTile];
 };
-
-// Up to four blocks are all looked at; to know which of them are needed is not worth it.
-inline bool FewBlocks(const LaneLayout& layout) { return layout.words <= 2; }
 
 inline void PrepareSigns(const std::byte* tile, const LaneLayout& layout, size_t t,
                          LaneChunk& out) {
@@ -105,6 +106,29 @@ inline void FindBlocks(const std::byte* tile, const LaneLayout& layout, size_t i
   }
 }
 
+// Most quads lie in one block or two, and as many in one chunk as in the next, so how long a loop
+// over those of a block is gets foreseen.
+inline void FindFewBlocks(const LaneStore& keys, size_t first_tile, size_t n, LaneChunk& out) {
+  const uint8_t* within = keys.QuadsWithin(first_tile);
+  const size_t n_tiles = CeilDiv(n, LaneLayout::kTokens);
+  for (size_t b = 0; b < LaneLayout::kFewBlocks; ++b) {
+    uint8_t least = within[b];
+    for (size_t i = 1; i < n_tiles; ++i) {
+      least = std::min(least, within[i * LaneLayout::kFewBlocks + b]);
+    }
+    out.quads_within[b] = least;
+  }
+}
+
+inline void FindRestBlocks(size_t n, LaneChunk& out) {
+  const LaneByteTag d;
+  LaneByteVec most = hn::Zero(d);
+  for (size_t t = 0; t < n; t += hn::Lanes(d) / LaneChunk::kRest) {
+    most = hn::Max(most, hn::Load(d, out.rest_channels[t]));
+  }
+  out.rest_end = hn::ReduceMax(d, most) / 16u + 1u;
+}
+
 inline void PrepareLaneTile(const std::byte* tile, const LaneLayout& layout, size_t i_tile,
                             LaneChunk& out) {
   const size_t t = i_tile * LaneLayout::kTokens;
@@ -114,22 +138,26 @@ inline void PrepareLaneTile(const std::byte* tile, const LaneLayout& layout, siz
     WidenRest(rest, layout.rest, out.rest_channels[t]);
     WidenRest(rest + LaneLayout::kTokens * layout.rest, layout.rest, out.rest_codes[t]);
   }
-  if (!FewBlocks(layout)) FindBlocks(tile, layout, i_tile, out);
+  if (!layout.few_blocks()) FindBlocks(tile, layout, i_tile, out);
 }
 
-// n tokens, and what else vectors of signs and of the rest will read.
-inline void PrepareLaneChunk(const std::byte* tiles, const LaneLayout& layout, size_t n,
-                             LaneChunk& out) {
+// n tokens from tile `first_tile` on, and what else vectors of signs and of the rest will read.
+inline void PrepareLaneChunk(const LaneStore& keys, size_t first_tile, size_t n, LaneChunk& out) {
+  const LaneLayout& layout = keys.layout();
+  const std::byte* tiles = keys.Tile(first_tile);
   size_t t = 0;
   for (; t < n; t += LaneLayout::kTokens) {
     const size_t i = t / LaneLayout::kTokens;
     PrepareLaneTile(tiles + i * layout.tile_bytes(), layout, i, out);
   }
   const size_t behind = RoundUp(n, hn::Lanes(LaneByteTag())) - t;
-  if (behind == 0) return;
-  for (size_t i = 0; i < 8 * layout.words; ++i) std::memset(out.nibbles[i] + t, 0, behind);
-  std::memset(out.rest_channels[t], 0, behind * LaneChunk::kRest);
-  std::memset(out.rest_codes[t], 0, behind * LaneChunk::kRest);
+  if (behind > 0) {
+    for (size_t i = 0; i < 8 * layout.words; ++i) std::memset(out.nibbles[i] + t, 0, behind);
+    std::memset(out.rest_channels[t], 0, behind * LaneChunk::kRest);
+    std::memset(out.rest_codes[t], 0, behind * LaneChunk::kRest);
+  }
+  if (layout.few_blocks()) FindFewBlocks(keys, first_tile, n, out);
+  if (layout.rest > 0) FindRestBlocks(n, out);
 }
 
 // Sums of bytes in words, for every byte of a vector: of odd ones, and of even ones, with which 256

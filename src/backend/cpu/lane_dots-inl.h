@@ -65,7 +65,7 @@ HWY_INLINE LaneBytes LookUp(const uint8_t* table, LaneBytes i) {
   }
 }
 
-// A multiple of 64 from which on 128 channels hold all of these of up to 256, or kNoWindow. Kept
+// A multiple of 64 from which on 128 places hold all of these of up to 256, or kNoWindow. Kept
 // channels are in order, so most quads lie close together.
 constexpr size_t kNoWindow = 1;
 HWY_INLINE size_t WindowOf(LaneBytes channels) {

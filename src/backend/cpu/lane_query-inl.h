@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "backend/cpu/attention_kernels.h"
 #include "backend/cpu/lanes-inl.h"
@@ -28,8 +29,8 @@ namespace hn = hwy::HWY_NAMESPACE;
 // 128 high + low, and their two bytes lie in tables of their own. So a score is right to 2^-15 of
 // the sum of its terms' sizes; everything else in the integer sums is exact.
 struct LaneQuery {
-  // [n_rows, 2, Dp] low bytes of q, then high bytes + kHighBias; Dp = D rounded up to 64, 0 behind
-  // D.
+  // [n_rows, 2, Dp] low bytes of q, then high bytes + kHighBias, in the order of places
+  // (kv/lane_store.h); Dp = D rounded up to 64, 0 behind D.
   uint8_t* q;
   // [n_rows, 2, 2, 64 W] low bytes, then high bytes + kSumHighBias; of channels 0…3 of every eight,
   // then 4…7. Entry 64 w + 16 p + e: channels from 32 w + 8 p (+ 4) on, bit i of e: channel i
@@ -127,11 +128,14 @@ inline LaneQuery MakeLaneQuery(const RowsView& keys, const float* q, size_t n_ro
   query.sums_step = query.q_step + n_rows;
   query.centre = query.sums_step + n_rows;
   if (prepared) return query;
+  HWY_ALIGN float ordered[LaneLayout::kMaxHeadDim];
   HWY_ALIGN float filled[LaneLayout::kMaxHeadDim] = {};
+  const std::span<const uint8_t> order = keys.lanes->order();
   for (size_t r = 0; r < n_rows; ++r) {
     const float* row = q + r * dim;
     uint8_t* table = query.q + r * query.q_bytes;
-    query.q_step[r] = MakeQueryTable(row, dim, table, table + query.q_bytes / 2);
+    for (size_t p = 0; p < dim; ++p) ordered[p] = row[order[p]];
+    query.q_step[r] = MakeQueryTable(ordered, dim, table, table + query.q_bytes / 2);
     for (size_t j = 0; j < dim; ++j) filled[j] = row[j] * keys.lanes->fill()[j];
     query.sums_step[r] = MakeSumTables(filled, words, query.sums + r * query.sums_bytes);
     query.centre[r] = 0;

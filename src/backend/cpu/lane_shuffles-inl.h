@@ -1,5 +1,5 @@
 // Scores of keys in lanes where a shuffle of bytes looks up in 16 of them (see lane_dots-inl.h):
-// most targets.
+// most targets. Kept channels go by their places in the store's order.
 #if defined(SPARK_BACKEND_CPU_LANE_SHUFFLES_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef SPARK_BACKEND_CPU_LANE_SHUFFLES_INL_H_
 #undef SPARK_BACKEND_CPU_LANE_SHUFFLES_INL_H_
@@ -103,18 +103,27 @@ HWY_INLINE void FindInBlocks(const uint8_t* table, size_t q_bytes, size_t first,
   if constexpr (kRows > 3) use(std::integral_constant<size_t, 3>(), low3, high3);
 }
 
-// The same where there are four blocks, and channels are in any of them.
-template <size_t kRows, class Use>
-HWY_INLINE void FindInFour(const uint8_t* table, size_t q_bytes, LaneByteVec channels,
-                           const Use& use) {
+// The same in the first kBlocks blocks, up to four.
+template <size_t kRows, size_t kBlocks, class Use>
+HWY_INLINE void FindInFirst(const uint8_t* table, size_t q_bytes, LaneByteVec channels,
+                            const Use& use) {
   const LaneByteTag d;
   const auto place = [&](uint8_t first) SPARK_INLINE_LAMBDA {
     return PlaceInBlock(hn::Sub(channels, hn::Set(d, first)));
   };
-  const auto p0 = PlaceInBlock(channels), p1 = place(16), p2 = place(32), p3 = place(48);
+  // What is below 16 needs no check.
+  const auto p0 = kBlocks == 1 ? channels : PlaceInBlock(channels);
+  const auto p1 = kBlocks > 1 ? place(16) : p0;
+  const auto p2 = kBlocks > 2 ? place(32) : p0;
+  const auto p3 = kBlocks > 3 ? place(48) : p0;
   const auto find = [&](const uint8_t* at) SPARK_INLINE_LAMBDA {
-    return hn::Or(hn::Or(LookUp(at, p0), LookUp(at + 16, p1)),
-                  hn::Or(LookUp(at + 32, p2), LookUp(at + 48, p3)));
+    auto found = LookUp(at, p0);
+    if constexpr (kBlocks > 1) found = hn::Or(found, LookUp(at + 16, p1));
+    if constexpr (kBlocks == 3) found = hn::Or(found, LookUp(at + 32, p2));
+    if constexpr (kBlocks == 4) {
+      found = hn::Or(found, hn::Or(LookUp(at + 32, p2), LookUp(at + 48, p3)));
+    }
+    return found;
   };
   const auto find_row = [&](auto row) SPARK_INLINE_LAMBDA {
     const uint8_t* at = table + row * q_bytes;
@@ -129,7 +138,7 @@ HWY_INLINE void FindInFour(const uint8_t* table, size_t q_bytes, LaneByteVec cha
 }
 
 // Elements of q times codes of the rest of n tokens, for kRows query rows.
-template <size_t kRows, bool kFewBlocks>
+template <size_t kRows>
 HWY_INLINE void SumLaneRest(LaneChunk& chunk, size_t n, const LaneQuery& query, size_t first_row) {
   const LaneByteTag d;
   const LaneCodeTag dc;
@@ -157,20 +166,16 @@ HWY_INLINE void SumLaneRest(LaneChunk& chunk, size_t n, const LaneQuery& query, 
       hn::Store(hn::WidenMulPairwiseAdd(di, q0, codes0), di, sums);
       hn::Store(hn::WidenMulPairwiseAdd(di, q1, codes1), di, sums + hn::Lanes(di));
     };
-    if constexpr (kFewBlocks) {
-      FindInFour<kRows>(table, query.q_bytes, channels, use);
-    } else {
-      FindInBlocks<kRows>(table, query.q_bytes, 0, query.q_bytes / 32, channels, use);
-    }
+    FindInBlocks<kRows>(table, query.q_bytes, 0, chunk.rest_end, channels, use);
   }
 }
 
-// Sums over the kept channels of the tokens in lanes [lane, lane + Lanes(df)) of a tile, the
-// i_tile-th of a chunk, for kRows query rows.
+// Scores of the tokens in lanes [lane, lane + Lanes(df)) of a tile, the i_tile-th of a chunk of n
+// tokens that has its other sums, for kRows query rows. scores: of the chunk's first token
 template <size_t kRows, bool kFewBlocks>
-HWY_INLINE void SumLanesKept(const std::byte* tile, const LaneLayout& layout, LaneChunk& chunk,
-                             size_t i_tile, const LaneQuery& query, size_t first_row, size_t lane,
-                             LinesAhead& ahead) {
+HWY_INLINE void ScoreLanes(const std::byte* tile, const LaneLayout& layout, const LaneChunk& chunk,
+                           size_t i_tile, const LaneQuery& query, size_t first_row, size_t lane,
+                           size_t n, float* scores, size_t stride, LinesAhead& ahead) {
   const FloatTag df;
   const LaneSumTag di;
   const LaneByteTag d;
@@ -185,8 +190,8 @@ HWY_INLINE void SumLanesKept(const std::byte* tile, const LaneLayout& layout, La
   auto high0 = zero, high1 = zero, high2 = zero, high3 = zero;
   const uint8_t* table = query.q + first_row * query.q_bytes;
   const auto* quad = reinterpret_cast<const uint8_t*>(tile + layout.first_quad()) + 4 * lane;
-  for (size_t i = 0; i < layout.quads; ++i, quad += LaneLayout::kQuadBytes) {
-    if constexpr (!kFewBlocks) ahead.Step();
+  size_t i = 0;
+  const auto add_quad = [&](const auto& find) SPARK_INLINE_LAMBDA {
     const LaneByteVec channels = hn::LoadU(d, quad);
     const LaneCodeVec codes = hn::BitCast(dc, hn::LoadU(d, quad + 64));
     const LaneByteVec sizes = hn::BitCast(d, hn::Abs(codes));
@@ -196,18 +201,42 @@ HWY_INLINE void SumLanesKept(const std::byte* tile, const LaneLayout& layout, La
       if constexpr (row == 2) AddSplitDot(low, high, codes, sizes, low2, high2);
       if constexpr (row == 3) AddSplitDot(low, high, codes, sizes, low3, high3);
     };
-    if constexpr (kFewBlocks) {
-      FindInFour<kRows>(table, query.q_bytes, channels, use);
-    } else {
+    find(channels, use);
+    ++i;
+    quad += LaneLayout::kQuadBytes;
+  };
+  if constexpr (kFewBlocks) {
+    const auto add_within = [&](auto blocks) SPARK_INLINE_LAMBDA {
+      while (i < chunk.quads_within[blocks - 1]) {
+        add_quad([&](LaneByteVec channels, const auto& use) SPARK_INLINE_LAMBDA {
+          FindInFirst<kRows, blocks>(table, query.q_bytes, channels, use);
+        });
+      }
+    };
+    add_within(std::integral_constant<size_t, 1>());
+    add_within(std::integral_constant<size_t, 2>());
+    add_within(std::integral_constant<size_t, 3>());
+    add_within(std::integral_constant<size_t, 4>());
+  } else {
+    while (i < layout.quads) {
+      ahead.Step();
       const size_t first = chunk.first_block[i_tile][i], end = chunk.end_block[i_tile][i];
-      FindInBlocks<kRows>(table + 16 * first, query.q_bytes, 16 * first, end - first, channels,
-                          use);
+      add_quad([&](LaneByteVec channels, const auto& use) SPARK_INLINE_LAMBDA {
+        FindInBlocks<kRows>(table + 16 * first, query.q_bytes, 16 * first, end - first, channels,
+                            use);
+      });
     }
   }
+  const hn::Rebind<int16_t, LaneSumTag> d16;
+  const FloatVec scale = LaneHalves(df, tile + LaneLayout::kScales + 2 * lane);
+  const FloatVec scalar = LaneHalves(df, tile + LaneLayout::kScalars + 2 * lane);
   const auto store = [&](size_t row, auto low, auto high) SPARK_INLINE_LAMBDA {
     const size_t r = first_row + row;
     const FloatVec kept = KeptSum(df, query, r, FromSums(di, low), FromSums(di, high));
-    hn::Store(kept, df, chunk.kept[r] + t);
+    const auto plane = JoinSums(hn::PromoteTo(di, hn::Load(d16, chunk.plane_low[r] + t)),
+                                hn::PromoteTo(di, hn::Load(d16, chunk.plane_high[r] + t)));
+    const FloatVec score = LaneScore(df, query, r, scale, scalar, kept, plane);
+    StoreUpTo(df, score, scores + r * stride + t, n - t);
   };
   store(0, low0, high0);
   if constexpr (kRows > 1) store(1, low1, high1);
@@ -218,18 +247,17 @@ HWY_INLINE void SumLanesKept(const std::byte* tile, const LaneLayout& layout, La
 // Steps (run_memory-inl.h) that LaneDots() takes: one a vector of tokens, or one for each of its
 // quads where many channels mean much memory.
 inline size_t LaneSteps(const LaneLayout& layout, size_t n) {
-  return CeilDiv(n, hn::Lanes(FloatTag())) * (FewBlocks(layout) ? 1 : layout.quads);
+  return CeilDiv(n, hn::Lanes(FloatTag())) * (layout.few_blocks() ? 1 : layout.quads);
 }
 
-// LaneChunk::kept of n tokens.
+// Scores of n tokens of a chunk that has its sums of signs.
 template <bool kFewBlocks>
-HWY_INLINE void SumKept(const std::byte* tiles, const LaneLayout& layout, size_t n,
-                        const LaneQuery& query, size_t n_rows, LaneChunk& chunk,
-                        RunMemory& memory) {
+HWY_INLINE void ScoreChunk(const std::byte* tiles, const LaneLayout& layout, size_t n,
+                           const LaneQuery& query, size_t n_rows, LaneChunk& chunk, float* scores,
+                           size_t stride, RunMemory& memory) {
   if (layout.rest > 0) {
-    ByFourRows(n_rows, [&](auto rows, size_t r) SPARK_INLINE_LAMBDA {
-      SumLaneRest<rows, kFewBlocks>(chunk, n, query, r);
-    });
+    ByFourRows(n_rows, [&](auto rows, size_t r)
+                           SPARK_INLINE_LAMBDA { SumLaneRest<rows>(chunk, n, query, r); });
   }
   LinesAhead ahead = memory.Begin();
   for (size_t t = 0; t < n; t += hn::Lanes(FloatTag())) {
@@ -237,51 +265,30 @@ HWY_INLINE void SumKept(const std::byte* tiles, const LaneLayout& layout, size_t
     if constexpr (kFewBlocks) ahead.Step();
     const std::byte* tile = tiles + i_tile * layout.tile_bytes();
     ByFourRows(n_rows, [&](auto rows, size_t r) SPARK_INLINE_LAMBDA {
-      SumLanesKept<rows, kFewBlocks>(tile, layout, chunk, i_tile, query, r, lane, ahead);
+      ScoreLanes<rows, kFewBlocks>(tile, layout, chunk, i_tile, query, r, lane, n, scores, stride,
+                                   ahead);
     });
   }
   memory.End(ahead);
-}
-
-// Scores of n tokens, of which a chunk has all sums.
-inline void FinishLaneScores(const std::byte* tiles, const LaneLayout& layout,
-                             const LaneChunk& chunk, size_t n, const LaneQuery& query,
-                             size_t n_rows, float* scores, size_t stride) {
-  const FloatTag df;
-  const LaneSumTag di;
-  const hn::Rebind<int16_t, LaneSumTag> d16;
-  for (size_t t = 0; t < n; t += hn::Lanes(df)) {
-    const std::byte* tile = tiles + t / LaneLayout::kTokens * layout.tile_bytes();
-    const size_t lane = t % LaneLayout::kTokens;
-    const FloatVec scale = LaneHalves(df, tile + LaneLayout::kScales + 2 * lane);
-    const FloatVec scalar = LaneHalves(df, tile + LaneLayout::kScalars + 2 * lane);
-    for (size_t r = 0; r < n_rows; ++r) {
-      const auto plane = JoinSums(hn::PromoteTo(di, hn::Load(d16, chunk.plane_low[r] + t)),
-                                  hn::PromoteTo(di, hn::Load(d16, chunk.plane_high[r] + t)));
-      const FloatVec kept = hn::Load(df, chunk.kept[r] + t);
-      const FloatVec score = LaneScore(df, query, r, scale, scalar, kept, plane);
-      StoreUpTo(df, score, scores + r * stride + t, n - t);
-    }
-  }
 }
 
 // first: a multiple of 16; n <= kTokenTile.
 inline void LaneDots(const RowsView& keys, size_t first, size_t n, const LaneQuery& query,
                      size_t n_rows, float* scores, size_t stride, RunMemory& memory) {
   const LaneLayout& layout = keys.lanes->layout();
-  const std::byte* tiles = keys.lanes->Tile(first / LaneLayout::kTokens);
+  const size_t first_tile = first / LaneLayout::kTokens;
+  const std::byte* tiles = keys.lanes->Tile(first_tile);
   LaneChunk chunk;
-  PrepareLaneChunk(tiles, layout, n, chunk);
+  PrepareLaneChunk(*keys.lanes, first_tile, n, chunk);
   for (size_t r = 0; r < n_rows; ++r) {
     SumLanePlane(chunk, n, layout.words, query.sums + r * query.sums_bytes, chunk.plane_low[r],
                  chunk.plane_high[r]);
   }
-  if (FewBlocks(layout)) {
-    SumKept<true>(tiles, layout, n, query, n_rows, chunk, memory);
+  if (layout.few_blocks()) {
+    ScoreChunk<true>(tiles, layout, n, query, n_rows, chunk, scores, stride, memory);
   } else {
-    SumKept<false>(tiles, layout, n, query, n_rows, chunk, memory);
+    ScoreChunk<false>(tiles, layout, n, query, n_rows, chunk, scores, stride, memory);
   }
-  FinishLaneScores(tiles, layout, chunk, n, query, n_rows, scores, stride);
 }
 
 #endif

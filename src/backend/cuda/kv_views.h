@@ -14,7 +14,8 @@ namespace spark::cuda {
 //   sparse  rows of the kept channels and a mask each (kv/sparse_store.h). Keys without some
 //           channels (kv/dropped_store.h) are sparse rows that share one mask: mask_stride is 0.
 //   lanes   tiles of 16 tokens (kv/lane_store.h): `rows` are the tiles, of row_bytes each, and of
-//           the rest n_kept, fill and centre count. fill has zeros up to a multiple of 32 channels.
+//           the rest n_kept, order, fill and centre count. fill has zeros up to a multiple of 32
+//           channels.
 struct StoreView {
   bool lanes = false;
   const uint8_t* rows = nullptr;
@@ -27,6 +28,7 @@ struct StoreView {
   const uint8_t* signs = nullptr;    // [n, MaskBytes(head_dim)]; null: pruned channels are positive
   const uint8_t* scalars = nullptr;  // null: pruned channels are 0
   bool scalars_f32 = false;          // else f16
+  const uint8_t* order = nullptr;    // [head_dim] lanes: the channel of each place
   const float* fill = nullptr;       // [head_dim]
   const float* centre = nullptr;     // [head_dim], or null
 };

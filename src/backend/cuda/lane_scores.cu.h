@@ -64,16 +64,18 @@ __device__ __forceinline__ void LaneScores(Queries& q, const StoreView& keys, ui
   const uint8_t* quad = tile + at.first_quad() + lane * 4;
 #pragma unroll 1
   for (uint32_t i = 0; i < at.quads; ++i, quad += 2 * LaneTile::kTokens * 4) {
-    const uint32_t channels = LoadWord(quad), codes = LoadWord(quad + LaneTile::kTokens * 4);
+    const uint32_t places = LoadWord(quad), codes = LoadWord(quad + LaneTile::kTokens * 4);
 #pragma unroll
     for (uint32_t j = 0; j < 4; ++j) {
-      AddCode<kChannels>(q, channels >> (8 * j) & 255, codes >> (8 * j) & 255, scale, scores);
+      const uint32_t channel = keys.order[places >> (8 * j) & 255];
+      AddCode<kChannels>(q, channel, codes >> (8 * j) & 255, scale, scores);
     }
   }
   const uint8_t* rest = tile + at.first_rest() + lane * at.rest;
 #pragma unroll 1
   for (uint32_t i = 0; i < at.rest; ++i) {
-    AddCode<kChannels>(q, rest[i], rest[LaneTile::kTokens * at.rest + i], scale, scores);
+    AddCode<kChannels>(q, keys.order[rest[i]], rest[LaneTile::kTokens * at.rest + i], scale,
+                       scores);
   }
 
   if (keys.centre == nullptr) return;

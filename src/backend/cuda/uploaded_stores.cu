@@ -96,6 +96,7 @@ class UploadedStores::Layout {
     view.n_kept = static_cast<uint32_t>(store.n_kept());
     view.row_bytes = static_cast<uint32_t>(tiles.tile_bytes());
     view.rows = Add<uint8_t>(store.Tile(0), n_tiles * tiles.tile_bytes());
+    view.order = Add<uint8_t>(store.order().data(), store.head_dim());
     std::vector<float> fill(store.fill(), store.fill() + store.head_dim());
     fill.resize(tiles.words * 32);
     view.fill = AddOwn(fill);
