@@ -156,8 +156,9 @@ class LaneStore {
                  std::span<float> kept);
   void StoreResiduals(size_t t, std::span<float> kept);  // of kept keys; overwrites `kept`
   void CopyToken(const LaneStore& from, size_t from_t, size_t t);  // its lane of every array
-  void TakeOrder(size_t t, std::span<const uint8_t> places);  // its own are places [head_dim] now
-  float RatioTo(const LaneStore& newest, size_t t) const;     // see ScalarRatio()
+  // What was at place p of the token's order is at places[p] of this store's now. [head_dim]
+  void TakeOrder(size_t t, std::span<const uint8_t> places);
+  float RatioTo(const LaneStore& newest, size_t t) const;  // see ScalarRatio()
 
   void CountQuads();                // sets within_, when all tiles are as they will be
   void CheckToken(size_t t) const;  // throws Error

@@ -1,6 +1,10 @@
 #include <algorithm>
+#include <span>
+#include <utility>
+#include <vector>
 
 #include "backend/backend.h"
+#include "kv/store_parts.h"
 #include "tests/backend/kernel_test.h"
 #include "tests/support/random_stores.h"
 
@@ -143,6 +147,41 @@ TEST_CASE("scores from keys in lanes match the reference", "[backend][lanes]") {
           const size_t n = 1 + random.Below(70);
           CheckScores(*cpu, RandomLanes(n, dim, ratio, random, halving), dim, group, random);
         }
+      }
+    }
+  });
+}
+
+// The first kept channel of every token changes places with the last one: what a file may hold.
+KeyStore OutOfOrder(const KeyStore& store) {
+  const auto& lanes = std::get<LaneStore>(store);
+  StoreParts parts = TakeApart(store);
+  const std::span<const std::byte> tiles = parts.Find("tiles");
+  std::vector<std::byte> swapped(tiles.begin(), tiles.end());
+  const LaneLayout& layout = lanes.layout();
+  const size_t last = lanes.n_kept() - 1;
+  for (size_t t = 0; t < lanes.size(); ++t) {
+    std::byte* tile = swapped.data() + t / LaneLayout::kTokens * layout.tile_bytes();
+    const size_t a = layout.PlaceAt(t % LaneLayout::kTokens, 0);
+    const size_t b = layout.PlaceAt(t % LaneLayout::kTokens, last);
+    std::swap(tile[a], tile[b]);
+    std::swap(tile[a + layout.CodeBehind(0)], tile[b + layout.CodeBehind(last)]);
+  }
+  for (StoreParts::Array& array : parts.arrays) {
+    if (array.name == "tiles") array.bytes = swapped;
+  }
+  return MakeKeyStore(parts, lanes.head_dim(), lanes.size());
+}
+
+TEST_CASE("scores from lanes do not rest on the order of kept channels", "[backend][lanes]") {
+  ForEachSimdTarget([&](const std::string& target) {
+    const auto cpu = MakeCpuBackend({.threads = 1});
+    Random random(19);
+    for (const size_t dim : HeadDims(IsSlow(target))) {
+      for (const double ratio : {0.5, 0.8}) {
+        INFO("ratio " << ratio);
+        const KeyStore lanes = RandomLanes(70, dim, ratio, random, kHalvingOfModels);
+        CheckScores(*cpu, OutOfOrder(lanes), dim, 3, random);
       }
     }
   });

@@ -14,7 +14,6 @@ namespace spark::testing {
 // A plan, and what a file of expected figures calls it.
 struct NllRow {
   std::string plan, name;
-  bool by_default = false;  // checked with the default arithmetic as well, which takes as long
 };
 
 // tests/data/text/NAME
@@ -42,14 +41,12 @@ TokenId Largest(std::span<const float> logits);
 // `ids` counts the beginning-of-sequence token that `bos` holds, if any.
 void CheckPrompts(const Model& model, const nlohmann::json& expected, float tolerance);
 
-// Checks a perplexity that `nll` lists, of the second part of each segment of `text` given its
+// Checks perplexities that `nll` lists, of the second part of each segment of `text` given its
 // compressed first part: within `limit`. `bos` stands in front of every segment, whose last token
 // makes room for it.
-void CheckNllRow(const Model& model, const nlohmann::json& nll, std::span<const TokenId> text,
-                 std::span<const TokenId> bos, const NllRow& row, double limit);
-// All that `nll` lists.
 void CheckNllRows(const Model& model, const nlohmann::json& nll, std::span<const TokenId> text,
-                  std::span<const TokenId> bos, std::span<const NllRow> rows, double limit);
+                  std::span<const TokenId> bos, std::span<const NllRow> rows, bool compute_f32,
+                  double limit);
 
 }  // namespace spark::testing
 
