@@ -4,6 +4,7 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include "spark/error.h"
+#include "tests/support/real_model.h"
 #include "tests/support/temp_dir.h"
 
 namespace spark {
@@ -49,6 +50,7 @@ const std::vector<std::string> kPlans = {
     "none", "spark:0.5", "spark:0.9", "think:0.5", "snapkv:0.5", "h2o:0.5", "random:0.3+spark:0.8"};
 
 TEST_CASE("a point measured with others is the point measured alone", "[runner]") {
+  constexpr size_t kStep = testing::kSanitized ? 3 : 1;  // two minutes otherwise
   Fixture f;
   for (const std::string task : {"nll", "needle", "vt"}) {
     for (const bool query_aware : {false, true}) {
@@ -61,11 +63,12 @@ TEST_CASE("a point measured with others is the point measured alone", "[runner]"
       REQUIRE(together.size() == points.size());
       for (size_t i = 0; i < points.size(); ++i) {
         CAPTURE(points[i].Key());
-        const std::vector<Record> alone = RunGroup(f.bench(), std::span(points).subspan(i, 1));
-        CHECK(Quality(alone[0]) == Quality(together[i]));
         CHECK(together[i]["status"] == "ok");
         CHECK(together[i]["samples"] == 3);
         CHECK(together[i]["point"] == points[i].Key());
+        if (i % kStep != 0) continue;
+        const std::vector<Record> alone = RunGroup(f.bench(), std::span(points).subspan(i, 1));
+        CHECK(Quality(alone[0]) == Quality(together[i]));
       }
     }
   }
