@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cmath>
 #include <cstring>
 #include <functional>
@@ -11,6 +10,7 @@
 
 #include "base/half.h"
 #include "base/parts.h"
+#include "kv/mask_bits.h"
 #include "kv/merge.h"
 #include "kv/sign_plane.h"
 #include "spark/error.h"
@@ -38,28 +38,8 @@ std::vector<uint8_t> Inverse(std::span<const uint8_t> order) {
   return places;
 }
 
-// Calls use(channel) with every channel of a mask, ascending.
-template <class Use>
-void ForChannels(const uint8_t* mask, size_t head_dim, const Use& use) {
-  for (size_t b = 0; b < MaskBytes(head_dim); ++b) {
-    for (unsigned left = mask[b]; left != 0; left &= left - 1) {
-      use(8 * b + static_cast<size_t>(std::countr_zero(left)));
-    }
-  }
-}
-
-using PlaceBits = std::array<uint64_t, LaneLayout::kMaxHeadDim / 64>;
-
-// Calls use(i, place) with the i-th place of those that have a bit.
-template <class Use>
-void ForPlaces(const PlaceBits& bits, const Use& use) {
-  size_t i = 0;
-  for (size_t w = 0; w < bits.size(); ++w) {
-    for (uint64_t left = bits[w]; left != 0; left &= left - 1) {
-      use(i++, 64 * w + static_cast<size_t>(std::countr_zero(left)));
-    }
-  }
-}
+// Places as a mask: bit p is place p.
+using PlaceMask = std::array<uint8_t, MaskBytes(LaneLayout::kMaxHeadDim)>;
 
 }  // namespace
 
@@ -105,7 +85,7 @@ void LaneStore::SetOrder(const SparseInput& input) {
   std::array<uint32_t, LaneLayout::kMaxHeadDim> count{};
   for (size_t t = 0; t < size_; t += step) {
     const uint8_t* mask = input.masks + t * MaskBytes(head_dim_);
-    ForChannels(mask, head_dim_, [&](size_t j) { ++count[j]; });
+    ForMaskBits(mask, MaskBytes(head_dim_), [&](size_t j) { ++count[j]; });
   }
   std::ranges::stable_sort(order_, std::greater(), [&](uint8_t j) { return count[j]; });
 }
@@ -122,13 +102,14 @@ void LaneStore::PackToken(const SparseInput& input, size_t t, std::span<const ui
     std::memcpy(tile + LaneLayout::kSigns + (w * LaneLayout::kTokens + lane) * 4,
                 signs.data() + 4 * w, 4);
   }
-  PlaceBits bits{};
-  ForChannels(mask, head_dim_,
-              [&](size_t j) { bits[places[j] / 64] |= uint64_t{1} << places[j] % 64; });
-  ForPlaces(bits, [&](size_t i, size_t place) {
+  PlaceMask taken{};
+  ForMaskBits(mask, MaskBytes(head_dim_), [&](size_t j) { SetMaskBit(taken.data(), places[j]); });
+  size_t i = 0;
+  ForMaskBits(taken.data(), MaskBytes(head_dim_), [&](size_t place) {
     if (i >= n_kept_) return;
     kept[i] = x[order_[place]];
     tile[layout_.PlaceAt(lane, i)] = static_cast<std::byte>(place);
+    ++i;
   });
   StoreResiduals(t, kept);
 }
@@ -205,18 +186,20 @@ void LaneStore::CountQuads() {
 
 void LaneStore::TakeOrder(size_t t, std::span<const uint8_t> places) {
   std::byte* tile = MutableTile(t);
-  PlaceBits bits{};
+  PlaceMask taken{};
   std::array<std::byte, LaneLayout::kMaxHeadDim> codes;  // by place
   for (size_t i = 0; i < n_kept_; ++i) {
     const size_t at = layout_.PlaceAt(LaneOf(t), i);
     const size_t place = places[std::to_integer<size_t>(tile[at])];
-    bits[place / 64] |= uint64_t{1} << place % 64;
+    SetMaskBit(taken.data(), place);
     codes[place] = tile[at + layout_.CodeBehind(i)];
   }
-  ForPlaces(bits, [&](size_t i, size_t place) {
+  size_t i = 0;
+  ForMaskBits(taken.data(), MaskBytes(head_dim_), [&](size_t place) {
     const size_t at = layout_.PlaceAt(LaneOf(t), i);
     tile[at] = static_cast<std::byte>(place);
     tile[at + layout_.CodeBehind(i)] = codes[place];
+    ++i;
   });
 }
 
@@ -245,11 +228,12 @@ LaneStore LaneStore::Concatenate(std::span<const LaneStore* const> stores) {
   std::vector<float> scalars;
   size_t at = 0;
   for (const LaneStore* store : stores) {
+    const bool reorder = store->order_ != joined.order_;
     std::vector<uint8_t> renumbered(dim);  // place in the store to place among all
     std::ranges::transform(store->order_, renumbered.begin(), [&](uint8_t j) { return places[j]; });
     for (size_t t = 0; t < store->size_; ++t, ++at) {
       joined.CopyToken(*store, t, at);
-      if (store->order_ != joined.order_) joined.TakeOrder(at, renumbered);
+      if (reorder) joined.TakeOrder(at, renumbered);
       if (!same) scalars.push_back(store->Scalar(t) * store->RatioTo(newest, t));
     }
   }

@@ -8,6 +8,7 @@
 #include "base/convert.h"
 #include "base/half.h"
 #include "base/parts.h"
+#include "kv/mask_bits.h"
 #include "kv/sign_plane.h"
 #include "spark/error.h"
 
@@ -76,11 +77,7 @@ void SparseStore::PackToken(const SparseInput& input, size_t t, std::span<float>
   const float* x = input.rows + t * input.stride;
   const uint8_t* mask = Mask(t);
   size_t rank = 0;
-  for (size_t b = 0; b < MaskBytes(head_dim_); ++b) {
-    for (unsigned bits = mask[b]; bits != 0; bits &= bits - 1) {
-      row[rank++] = x[8 * b + static_cast<size_t>(std::countr_zero(bits))];
-    }
-  }
+  ForMaskBits(mask, MaskBytes(head_dim_), [&](size_t j) { row[rank++] = x[j]; });
   PackRow(value_type_, row.data(), rank, values_.data() + (Row(t) - values()));
   if (!signed_fill()) return;
   PackSigns(x, head_dim_, reinterpret_cast<uint8_t*>(signs_.data()) + t * MaskBytes(head_dim_));

@@ -53,6 +53,16 @@ void CheckRow(const LaneStore& store, const RandomRows& packed, size_t dim, size
   CHECK(kept == want);
 }
 
+void CheckSameRows(const KeyStore& store, const KeyStore& expected, size_t dim) {
+  REQUIRE(Size(store) == Size(expected));
+  std::vector<float> row(dim), want(dim);
+  for (size_t t = 0; t < Size(store); ++t) {
+    ReadRow(store, t, row.data());
+    ReadRow(expected, t, want.data());
+    CHECK(row == want);
+  }
+}
+
 TEST_CASE("keys in lanes are recoveries and kept values", "[kv][lanes]") {
   Random random(41);
   for (const size_t dim : kDims) {
@@ -202,12 +212,7 @@ TEST_CASE("lanes without an order have channels for places", "[kv][lanes]") {
     if (a.name == "tiles") a.bytes = tiles;
   }
   const KeyStore old = MakeKeyStore(parts, dim, n);
-  std::vector<float> row(dim), want(dim);
-  for (size_t t = 0; t < n; ++t) {
-    ReadRow(old, t, row.data());
-    ReadRow(store, t, want.data());
-    CHECK(row == want);
-  }
+  CheckSameRows(old, store, dim);
 }
 
 TEST_CASE("lanes come back from their parts, and from no others", "[kv][lanes]") {
@@ -217,12 +222,7 @@ TEST_CASE("lanes come back from their parts, and from no others", "[kv][lanes]")
   const auto& lanes = std::get<LaneStore>(store);
   const StoreParts parts = TakeApart(store);
   const KeyStore again = MakeKeyStore(parts, dim, n);
-  std::vector<float> row(dim), want(dim);
-  for (size_t t = 0; t < n; ++t) {
-    ReadRow(again, t, row.data());
-    ReadRow(store, t, want.data());
-    CHECK(row == want);
-  }
+  CheckSameRows(again, store, dim);
   const auto forged = [&](std::string_view array, const auto& change) {
     StoreParts other = parts;
     std::vector<std::byte> bytes;
