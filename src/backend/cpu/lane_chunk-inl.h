@@ -49,32 +49,70 @@ struct LaneChunk {
   // Where there are few blocks: LaneStore::QuadsWithin() of all tiles together.
   size_t quads_within[LaneLayout::kFewBlocks];
   size_t rest_end;  // blocks, from the first on, that the rest is in
-  // A row's sums of the signs of a token, low and high bytes: at most 64 of 127, and of -127.
-  HWY_ALIGN int16_t plane_low[kFewQueryRows][kTokenTile];
-  HWY_ALIGN int16_t plane_high[kFewQueryRows][kTokenTile];
+  // A row's sums of the signs of a token: at most 64 of ±127.
+  HWY_ALIGN int16_t plane[kFewQueryRows][kTokenTile];
   // A row's sums of codes times elements of q, of the rest.
   HWY_ALIGN int32_t rest[kFewQueryRows][kTokenTile];
 };
 
-inline void PrepareSigns(const std::byte* tile, const LaneLayout& layout, size_t t,
+// A block of 16 bytes of every vector is of another tile: load(k) has the words of tokens 4k … 4k +
+// 3 of each. to(i): where set i of their tokens goes.
+template <class D, class Load, class To>
+HWY_INLINE void PrepareWord(D d, const Load& load, const To& to) {
+  const hn::Repartition<uint32_t, D> d32;
+  const hn::Repartition<uint64_t, D> d64;
+  HWY_ALIGN static constexpr uint8_t kByBytes[16] = {0, 4, 8,  12, 1, 5, 9,  13,
+                                                     2, 6, 10, 14, 3, 7, 11, 15};
+  const auto by_bytes = hn::LoadDup128(d, kByBytes);
+  const auto four_tokens = [&](size_t k) SPARK_INLINE_LAMBDA {
+    return hn::BitCast(d32, hn::TableLookupBytes(load(k), by_bytes));
+  };
+  const auto t0 = four_tokens(0), t4 = four_tokens(1), t8 = four_tokens(2), t12 = four_tokens(3);
+  const auto whole = [&](auto a, auto b) SPARK_INLINE_LAMBDA {
+    return hn::BitCast(d64, hn::InterleaveLower(d32, a, b));
+  };
+  const auto whole_upper = [&](auto a, auto b) SPARK_INLINE_LAMBDA {
+    return hn::BitCast(d64, hn::InterleaveUpper(d32, a, b));
+  };
+  const auto store = [&](auto bytes, size_t p) SPARK_INLINE_LAMBDA {
+    const auto bits = hn::BitCast(d, bytes);
+    const auto nibble = hn::Set(d, uint8_t{15});
+    hn::Store(hn::And(bits, nibble), d, to(2 * p));
+    hn::Store(hn::ShiftRight<4>(bits), d, to(2 * p + 1));
+  };
+  const auto a = whole(t0, t4), b = whole(t8, t12);
+  store(hn::InterleaveLower(d64, a, b), 0);
+  store(hn::InterleaveUpper(d64, a, b), 1);
+  const auto a_upper = whole_upper(t0, t4), b_upper = whole_upper(t8, t12);
+  store(hn::InterleaveLower(d64, a_upper, b_upper), 2);
+  store(hn::InterleaveUpper(d64, a_upper, b_upper), 3);
+}
+
+// Signs of n_tiles tiles.
+inline void PrepareSigns(const std::byte* tiles, const LaneLayout& layout, size_t n_tiles,
                          LaneChunk& out) {
   const hn::FixedTag<uint8_t, 16> d;
-  using V = hn::Vec<decltype(d)>;
-  const V nibble = hn::Set(d, uint8_t{15});
-  const auto* signs = reinterpret_cast<const uint8_t*>(tile + LaneLayout::kSigns);
-  for (size_t w = 0; w < layout.words; ++w) {
-    V b0, b1, b2, b3;
-    hn::LoadInterleaved4(d, signs + 64 * w, b0, b1, b2, b3);
-    const auto store = [&](V bits, size_t p) HWY_ATTR {
-      const size_t i = 2 * (4 * w + p);
-      hn::Store(hn::And(bits, nibble), d, out.nibbles[i] + t);
-      hn::Store(hn::ShiftRight<4>(bits), d, out.nibbles[i + 1] + t);
-    };
-    store(b0, 0);
-    store(b1, 1);
-    store(b2, 2);
-    store(b3, 3);
+  const auto at = [&](size_t i, size_t w, size_t k) HWY_ATTR {
+    const std::byte* words = tiles + i * layout.tile_bytes() + LaneLayout::kSigns;
+    return hn::LoadU(d, reinterpret_cast<const uint8_t*>(words) + 64 * w + 16 * k);
+  };
+  const auto prepare = [&](auto d_tiles, size_t i, const auto& load) HWY_ATTR {
+    for (size_t w = 0; w < layout.words; ++w) {
+      PrepareWord(
+          d_tiles, [&](size_t k) HWY_ATTR { return load(w, k); },
+          [&](size_t set) { return out.nibbles[8 * w + set] + i * LaneLayout::kTokens; });
+    }
+  };
+  size_t i = 0;
+#if HWY_ARCH_X86 && HWY_MAX_BYTES >= 32
+  const hn::FixedTag<uint8_t, 32> d_two;
+  for (; i + 2 <= n_tiles; i += 2) {
+    prepare(d_two, i, [&](size_t w, size_t k) HWY_ATTR {
+      return hn::Combine(d_two, at(i + 1, w, k), at(i, w, k));
+    });
   }
+#endif
+  for (; i < n_tiles; ++i) prepare(d, i, [&](size_t w, size_t k) HWY_ATTR { return at(i, w, k); });
 }
 
 // [16, rest] bytes to [16, kRest].
@@ -132,7 +170,6 @@ inline void FindRestBlocks(size_t n, LaneChunk& out) {
 inline void PrepareLaneTile(const std::byte* tile, const LaneLayout& layout, size_t i_tile,
                             LaneChunk& out) {
   const size_t t = i_tile * LaneLayout::kTokens;
-  PrepareSigns(tile, layout, t, out);
   if (layout.rest > 0) {
     const std::byte* rest = tile + layout.first_rest();
     WidenRest(rest, layout.rest, out.rest_channels[t]);
@@ -145,6 +182,7 @@ inline void PrepareLaneTile(const std::byte* tile, const LaneLayout& layout, siz
 inline void PrepareLaneChunk(const LaneStore& keys, size_t first_tile, size_t n, LaneChunk& out) {
   const LaneLayout& layout = keys.layout();
   const std::byte* tiles = keys.Tile(first_tile);
+  PrepareSigns(tiles, layout, CeilDiv(n, LaneLayout::kTokens), out);
   size_t t = 0;
   for (; t < n; t += LaneLayout::kTokens) {
     const size_t i = t / LaneLayout::kTokens;
@@ -163,47 +201,42 @@ inline void PrepareLaneChunk(const LaneStore& keys, size_t first_tile, size_t n,
 // Sums of bytes in words, for every byte of a vector: of odd ones, and of even ones, with which 256
 // times the odd ones come along, modulo 2^16.
 using LaneWordTag = hn::Repartition<uint16_t, LaneByteTag>;
-using LaneWordVec = hn::Vec<LaneWordTag>;
-HWY_INLINE void AddBytes(LaneByteVec bytes, LaneWordVec& even, LaneWordVec& odd) {
-  const auto words = hn::BitCast(LaneWordTag(), bytes);
-  even = hn::Add(even, words);
-  odd = hn::Add(odd, hn::ShiftRight<8>(words));
+using LaneWordSums = IntSums<LaneWordTag>;
+HWY_INLINE void AddBytes(LaneByteVec bytes, LaneWordSums& even, LaneWordSums& odd) {
+  const LaneWordTag d;
+  const auto words = hn::BitCast(d, bytes);
+  even = ToSums(d, hn::Add(FromSums(d, even), words));
+  odd = ToSums(d, hn::Add(FromSums(d, odd), hn::ShiftRight<8>(words)));
 }
 // Less `bias`, in the order of bytes.
-HWY_INLINE void StoreByteSums(LaneWordVec even, LaneWordVec odd, uint16_t bias, int16_t* to) {
+HWY_INLINE void StoreByteSums(LaneWordSums even_sums, LaneWordSums odd_sums, uint16_t bias,
+                              int16_t* to) {
   const LaneWordTag d;
   const hn::RebindToSigned<LaneWordTag> di;
-  const LaneWordVec less = hn::Set(d, bias);
-  even = hn::Sub(hn::Sub(even, hn::ShiftLeft<8>(odd)), less);
-  odd = hn::Sub(odd, less);
+  const auto less = hn::Set(d, bias), both = FromSums(d, odd_sums);
+  const auto even = hn::Sub(hn::Sub(FromSums(d, even_sums), hn::ShiftLeft<8>(both)), less);
+  const auto odd = hn::Sub(both, less);
   hn::Store(hn::BitCast(di, hn::InterleaveWholeLower(d, even, odd)), di, to);
   hn::Store(hn::BitCast(di, hn::InterleaveWholeUpper(d, even, odd)), di, to + hn::Lanes(d));
 }
 
 // A query row's sums of signs for n tokens. tables: the row's in LaneQuery::sums. Every byte of a
-// vector is a token. low, high: [kTokenTile]
+// vector is a token. sums: [kTokenTile]
 inline void SumLanePlane(const LaneChunk& chunk, size_t n, size_t words, const uint8_t* tables,
-                         int16_t* low, int16_t* high) {
+                         int16_t* sums) {
   const LaneByteTag d;
-  const size_t part = 64 * words;  // bytes of low or high bytes of four of every eight channels
   for (size_t t = 0; t < n; t += hn::Lanes(d)) {
-    LaneWordVec low_even = hn::Zero(LaneWordTag());
-    LaneWordVec low_odd = low_even, high_even = low_even, high_odd = low_even;
+    LaneWordSums even = ToSums(LaneWordTag(), hn::Zero(LaneWordTag()));
+    LaneWordSums odd = even;
     for (size_t i = 0; i < 4 * words; ++i) {
-      const uint8_t* table = tables + 16 * i;
-      const auto lower = hn::Load(d, chunk.nibbles[2 * i] + t);
-      const auto upper = hn::Load(d, chunk.nibbles[2 * i + 1] + t);
-      const auto look_up = [&](const uint8_t* at, LaneByteVec places) SPARK_INLINE_LAMBDA {
-        return hn::TableLookupBytes(hn::LoadDup128(d, at), places);
+      const auto add = [&](const uint8_t* table, size_t nibble) SPARK_INLINE_LAMBDA {
+        const auto places = hn::Load(d, chunk.nibbles[nibble] + t);
+        AddBytes(hn::TableLookupBytes(hn::LoadDup128(d, table), places), even, odd);
       };
-      // At most 2 · 127, which is a byte.
-      const auto both = hn::Add(look_up(table, lower), look_up(table + part, upper));
-      AddBytes(both, low_even, low_odd);
-      AddBytes(look_up(table + 2 * part, lower), high_even, high_odd);
-      AddBytes(look_up(table + 3 * part, upper), high_even, high_odd);
+      add(tables + 16 * i, 2 * i);
+      add(tables + 16 * i + 64 * words, 2 * i + 1);
     }
-    StoreByteSums(low_even, low_odd, 0, low + t);
-    StoreByteSums(high_even, high_odd, static_cast<uint16_t>(8 * words * kSumHighBias), high + t);
+    StoreByteSums(even, odd, static_cast<uint16_t>(8 * words * kSumBias), sums + t);
   }
 }
 

@@ -77,29 +77,39 @@ HWY_INLINE size_t WindowOf(LaneBytes channels) {
   return hn::AllTrue(d, middle) ? 64 : kNoWindow;
 }
 
-// One query row's sums of a tile.
+// One query row's sums of a tile. Elements of the query have kBytes bytes.
+template <size_t kBytes>
 struct LaneRow {
-  LaneSums kept_low, kept_high, plane_low, plane_high;
+  LaneSums kept, kept_high, plane;
 
   HWY_INLINE LaneRow() {
     const LaneSum d;
-    kept_low = kept_high = plane_low = plane_high = ToSums(d, hn::Zero(d));
+    kept = kept_high = plane = ToSums(d, hn::Zero(d));
   }
 
-  // Four kept channels of each token, of 64 * kTables. table: the row's in LaneQuery::q
+  // Four kept channels of each token, of 64 * kTables. table: the row's in LaneQuery::q, whose high
+  // bytes are `high` behind the low ones.
   template <size_t kTables>
-  HWY_INLINE void AddQuad(const uint8_t* table, size_t half, LaneBytes channels,
+  HWY_INLINE void AddQuad(const uint8_t* table, size_t high, LaneBytes channels,
                           hn::Vec<LaneCode> c) {
-    AddQuadDot<Bytes::kWide>(LaneSum(), LookUp<kTables>(table, channels), c, kept_low);
-    AddQuadDot<Bytes::kWide>(LaneSum(), LookUp<kTables>(table + half, channels), c, kept_high);
+    AddQuadDot<Bytes::kWide>(LaneSum(), LookUp<kTables>(table, channels), c, kept);
+    if constexpr (kBytes == 2) {
+      AddQuadDot<Bytes::kWide>(LaneSum(), LookUp<kTables>(table + high, channels), c, kept_high);
+    }
   }
 
   // Four signs of each of the four bytes of a word: `i` is where their sum is among 64.
-  HWY_INLINE void AddSigns(const uint8_t* table, size_t half, LaneBytes i) {
-    const LaneCode dc;
-    AddQuadDot<Bytes::kWide>(LaneSum(), LookUp<1>(table, i), hn::Set(dc, int8_t{1}), plane_low);
+  HWY_INLINE void AddSigns(const uint8_t* table, LaneBytes i) {
     AddQuadDot<Bytes::kWide>(LaneSum(), hn::Set(Lane8(), uint8_t{1}),
-                             hn::BitCast(dc, LookUp<1>(table + half, i)), plane_high);
+                             hn::BitCast(LaneCode(), LookUp<1>(table, i)), plane);
+  }
+
+  // Σ_kept c q, given Σ c.
+  HWY_INLINE hn::Vec<LaneSum> Kept(hn::Vec<LaneSum> codes) const {
+    const LaneSum d;
+    const auto biased = hn::ShiftLeft<7>(codes);  // kQueryBias
+    if constexpr (kBytes == 1) return hn::Sub(FromSums(d, kept), biased);
+    return JoinSums(FromSums(d, kept), hn::Sub(FromSums(d, kept_high), biased));
   }
 };
 
@@ -122,11 +132,11 @@ HWY_INLINE LaneBytes LaneRestAt(const std::byte* p, size_t rest) {
 
 // What a tile's scores are made of, for up to four query rows. Rows have names and are no array:
 // g++ would keep that in memory.
-template <size_t kRows>
+template <size_t kRows, size_t kBytes>
 struct LaneTile {
   const LaneQuery& query;
   size_t first_row;
-  LaneRow row0, row1, row2, row3;
+  LaneRow<kBytes> row0, row1, row2, row3;
   LaneSums codes;  // Σ c
 
   HWY_INLINE LaneTile(const LaneQuery& query_in, size_t first_row_in)
@@ -139,16 +149,16 @@ struct LaneTile {
   template <size_t kTables>
   HWY_INLINE void AddWindow(size_t from, LaneBytes channels, hn::Vec<LaneCode> c) {
     const uint8_t* table = query.q + first_row * query.q_bytes + from;
-    const size_t half = query.q_bytes / 2;
-    row0.template AddQuad<kTables>(table, half, channels, c);
+    const size_t high = query.q_bytes / 2;
+    row0.template AddQuad<kTables>(table, high, channels, c);
     if constexpr (kRows > 1) {
-      row1.template AddQuad<kTables>(table + query.q_bytes, half, channels, c);
+      row1.template AddQuad<kTables>(table + query.q_bytes, high, channels, c);
     }
     if constexpr (kRows > 2) {
-      row2.template AddQuad<kTables>(table + 2 * query.q_bytes, half, channels, c);
+      row2.template AddQuad<kTables>(table + 2 * query.q_bytes, high, channels, c);
     }
     if constexpr (kRows > 3) {
-      row3.template AddQuad<kTables>(table + 3 * query.q_bytes, half, channels, c);
+      row3.template AddQuad<kTables>(table + 3 * query.q_bytes, high, channels, c);
     }
   }
   template <size_t kTables>
@@ -166,11 +176,10 @@ struct LaneTile {
   }
   HWY_INLINE void AddSigns(size_t at, LaneBytes i) {
     const uint8_t* table = query.sums + first_row * query.sums_bytes + at;
-    const size_t half = query.sums_bytes / 2;
-    row0.AddSigns(table, half, i);
-    if constexpr (kRows > 1) row1.AddSigns(table + query.sums_bytes, half, i);
-    if constexpr (kRows > 2) row2.AddSigns(table + 2 * query.sums_bytes, half, i);
-    if constexpr (kRows > 3) row3.AddSigns(table + 3 * query.sums_bytes, half, i);
+    row0.AddSigns(table, i);
+    if constexpr (kRows > 1) row1.AddSigns(table + query.sums_bytes, i);
+    if constexpr (kRows > 2) row2.AddSigns(table + 2 * query.sums_bytes, i);
+    if constexpr (kRows > 3) row3.AddSigns(table + 3 * query.sums_bytes, i);
   }
   // tile: for its scales.
   HWY_INLINE void Store(const std::byte* tile, size_t n, float* scores, size_t stride) const {
@@ -178,12 +187,10 @@ struct LaneTile {
     const LaneSum d;
     const auto scale = LaneHalves(df, tile + LaneLayout::kScales);
     const auto scalar = LaneHalves(df, tile + LaneLayout::kScalars);
-    const auto biased = hn::ShiftLeft<7>(FromSums(d, codes));  // of high bytes + 128
-    const auto store = [&](const LaneRow& row, size_t r) SPARK_INLINE_LAMBDA {
-      const auto kept_high = hn::Sub(FromSums(d, row.kept_high), biased);
-      const auto kept = KeptSum(df, query, first_row + r, FromSums(d, row.kept_low), kept_high);
-      const auto plane = JoinSums(FromSums(d, row.plane_low), FromSums(d, row.plane_high));
-      const auto score = LaneScore(df, query, first_row + r, scale, scalar, kept, plane);
+    const auto store = [&](const LaneRow<kBytes>& row, size_t r) SPARK_INLINE_LAMBDA {
+      const auto kept = row.Kept(FromSums(d, codes));
+      const auto score =
+          LaneScore(df, query, first_row + r, scale, scalar, kept, FromSums(d, row.plane));
       StoreUpTo(df, score, scores + (first_row + r) * stride, n);
     };
     store(row0, 0);
@@ -193,14 +200,14 @@ struct LaneTile {
   }
 };
 
-template <size_t kRows, size_t kTables>
+template <size_t kRows, size_t kTables, size_t kBytes>
 HWY_INLINE void LaneTileScores(const std::byte* tile, const LaneLayout& layout,
                                const LaneQuery& query, size_t first_row, size_t n, float* scores,
                                size_t stride) {
   const Lane8 d;
   const LaneCode dc;
   const hn::Repartition<uint16_t, Lane8> d16;
-  LaneTile<kRows> sums(query, first_row);
+  LaneTile<kRows, kBytes> sums(query, first_row);
   const std::byte* quad = tile + layout.first_quad();
   for (size_t i = 0; i < layout.quads; ++i, quad += LaneLayout::kQuadBytes) {
     sums.template AddQuad<kTables>(LaneBytesAt(quad), hn::BitCast(dc, LaneBytesAt(quad + 64)));
@@ -211,13 +218,13 @@ HWY_INLINE void LaneTileScores(const std::byte* tile, const LaneLayout& layout,
   }
   const auto places = hn::BitCast(d, hn::Set(hn::Repartition<uint32_t, Lane8>(), 0x30201000u));
   const auto nibble = hn::Set(d, uint8_t{15});
-  const size_t half = 64 * layout.words;
+  const size_t upper_sums = 64 * layout.words;
   size_t w = 0;
   do {  // at least one
     const auto bits = LaneBytesAt(tile + LaneLayout::kSigns + 64 * w);
     const auto upper = hn::BitCast(d, hn::ShiftRight<4>(hn::BitCast(d16, bits)));
     sums.AddSigns(64 * w, hn::OrAnd(places, bits, nibble));
-    sums.AddSigns(half + 64 * w, hn::OrAnd(places, upper, nibble));
+    sums.AddSigns(upper_sums + 64 * w, hn::OrAnd(places, upper, nibble));
   } while (++w < layout.words);
   sums.Store(tile, n, scores, stride);
 }
@@ -225,7 +232,7 @@ HWY_INLINE void LaneTileScores(const std::byte* tile, const LaneLayout& layout,
 // Steps (run_memory-inl.h) that LaneDots() takes: one a tile.
 inline size_t LaneSteps(const LaneLayout&, size_t n) { return CeilDiv(n, LaneLayout::kTokens); }
 
-template <size_t kTables>
+template <size_t kTables, size_t kBytes>
 void LaneDotsOf(const LaneStore& keys, size_t first, size_t n, const LaneQuery& query,
                 size_t n_rows, float* scores, size_t stride, RunMemory& memory) {
   const LaneLayout& layout = keys.layout();
@@ -234,7 +241,7 @@ void LaneDotsOf(const LaneStore& keys, size_t first, size_t n, const LaneQuery& 
   for (size_t t = 0; t < n; t += LaneLayout::kTokens, tile += layout.tile_bytes()) {
     ahead.Step();
     ByFourRows(n_rows, [&](auto rows, size_t r) SPARK_INLINE_LAMBDA {
-      LaneTileScores<rows, kTables>(tile, layout, query, r, n - t, scores + t, stride);
+      LaneTileScores<rows, kTables, kBytes>(tile, layout, query, r, n - t, scores + t, stride);
     });
   }
   memory.End(ahead);
@@ -244,7 +251,11 @@ void LaneDotsOf(const LaneStore& keys, size_t first, size_t n, const LaneQuery& 
 inline void LaneDots(const RowsView& keys, size_t first, size_t n, const LaneQuery& query,
                      size_t n_rows, float* scores, size_t stride, RunMemory& memory) {
   const auto dots = [&](auto tables) HWY_ATTR {
-    LaneDotsOf<tables>(*keys.lanes, first, n, query, n_rows, scores, stride, memory);
+    if (*query.wide > 0) {
+      LaneDotsOf<tables, 2>(*keys.lanes, first, n, query, n_rows, scores, stride, memory);
+    } else {
+      LaneDotsOf<tables, 1>(*keys.lanes, first, n, query, n_rows, scores, stride, memory);
+    }
   };
   if (keys.head_dim <= 64) {
     dots(std::integral_constant<size_t, 1>());

@@ -25,20 +25,21 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 // Query rows for LaneDots():
 //   q·k̂[t] = a[t] Σ_kept c q  +  s[t] Σ_j ±(q fill)  +  q·centre
-// Elements of q, and sums of four q·fill, are rounded to 15 bits of the largest one in the row, n =
-// 128 high + low, and their two bytes lie in tables of their own. So a score is right to 2^-15 of
-// the sum of its terms' sizes; everything else in the integer sums is exact.
+// Elements of q, and sums of four q·fill, are rounded to 8 bits of the largest one in the row, as
+// keys in q8_0 are; everything else in the integer sums is exact. Where one element is so large
+// that this costs the others too much (kMostRounded), elements have 15 bits, n = 128 high + low.
+// How often that is, and what it costs, is measured in docs/decisions.md.
 struct LaneQuery {
-  // [n_rows, 2, Dp] low bytes of q, then high bytes + kHighBias, in the order of places
-  // (kv/lane_store.h); Dp = D rounded up to 64, 0 behind D.
+  // [n_rows, Dp] elements + kQueryBias, in the order of places (kv/lane_store.h); Dp = D rounded up
+  // to 64. If they are wide [n_rows, 2, Dp]: low bytes, then high bytes + kQueryBias.
   uint8_t* q;
-  // [n_rows, 2, 2, 64 W] low bytes, then high bytes + kSumHighBias; of channels 0…3 of every eight,
-  // then 4…7. Entry 64 w + 16 p + e: channels from 32 w + 8 p (+ 4) on, bit i of e: channel i
-  // counts as +.
+  // [n_rows, 2, 64 W] sums + kSumBias of channels 0…3 of every eight, then of 4…7. Entry 64 w +
+  // 16 p + e: channels from 32 w + 8 p (+ 4) on, bit i of e: channel i counts as +.
   uint8_t* sums;
   float* q_step;     // [n_rows] what 1 stands for in `q`
   float* sums_step;  // [n_rows] … and in `sums`
   float* centre;     // [n_rows] q · centre
+  float* wide;       // [1] 1 if elements of all rows have 15 bits, else 0
   size_t q_bytes;    // of a row
   size_t sums_bytes;
 };
@@ -49,41 +50,72 @@ inline LaneQuery MakeLaneQuery(const RowsView&, const float*, size_t, bool, floa
 
 #else
 
-inline constexpr float kMostOf15Bits = 16256;  // 127 · 128
+inline constexpr float kMostOf8Bits = 127, kMostOf15Bits = 127 * 128;
 
-// What dot products of unsigned with signed bytes (VNNI) make of codes and high bytes of q.
-inline constexpr uint8_t kHighBias = kNativeUnsigned ? 128 : 0;
+// By how much rounding may be off in the mean square, as a share of an element's mean size. Beyond
+// it elements have 15 bits: most of Gemma 3's queries, few of SmolLM2's (docs/decisions.md).
+inline constexpr float kMostRounded = 1.0f / 40;
+
+// What dot products of unsigned with signed bytes (VNNI) make of codes and elements of q, or their
+// high bytes.
+inline constexpr uint8_t kQueryBias = kNativeUnsigned ? 128 : 0;
 // The same of sums: bytes without signs are summed where there are none (lane_chunk-inl.h).
-inline constexpr uint8_t kSumHighBias = kNativeUnsigned ? 0 : 128;
+inline constexpr uint8_t kSumBias = kNativeUnsigned ? 0 : 128;
 
-// Stores the two bytes of round(v / step) to low[0] and high[0] … of every lane.
+// Stores whole numbers from -128 to 127, plus bias, modulo 256.
 template <class DF>
-HWY_INLINE void StoreSplit(DF, hn::Vec<DF> v, uint8_t high_bias, uint8_t* low, uint8_t* high) {
-  const hn::RebindToSigned<DF> di;
+HWY_INLINE void StoreBytes(DF, hn::VFromD<hn::RebindToSigned<DF> > n, uint8_t bias, uint8_t* to) {
   const hn::Rebind<uint8_t, DF> d8;
   const hn::Rebind<int8_t, DF> d8s;
-  const auto n = hn::NearestInt(v);
-  hn::StoreU(hn::DemoteTo(d8, hn::And(n, hn::Set(di, 127))), d8, low);
-  const auto top = hn::BitCast(d8, hn::DemoteTo(d8s, hn::ShiftRight<7>(n)));
-  hn::StoreU(hn::Xor(top, hn::Set(d8, high_bias)), d8, high);
+  const auto bytes = hn::BitCast(d8, hn::DemoteTo(d8s, n));
+  hn::StoreU(hn::Xor(bytes, hn::Set(d8, bias)), d8, to);
 }
 
-// [D] rounded to multiples of the returned step. low, high: [Dp]
-inline float MakeQueryTable(const float* q, size_t dim, uint8_t* low, uint8_t* high) {
-  const FloatTag df;
-  const size_t lanes = hn::Lanes(df);
-  const auto at = [&](size_t j) HWY_ATTR {
-    if (j + lanes <= dim) return hn::LoadU(df, q + j);
-    return j < dim ? hn::LoadN(df, q + j, dim - j) : hn::Zero(df);
-  };
-  FloatVec most = hn::Zero(df);
-  for (size_t j = 0; j < dim; j += lanes) most = hn::Max(most, hn::Abs(at(j)));
-  const float largest = hn::ReduceMax(df, most);
-  const FloatVec inverse = hn::Set(df, largest > 0 ? kMostOf15Bits / largest : 0.0f);
-  for (size_t j = 0; j < RoundUp(dim, 64); j += lanes) {
-    StoreSplit(df, hn::Mul(at(j), inverse), kHighBias, low + j, high + j);
+// A row in the order of places, and 0 behind its D elements.
+struct OrderedQuery {
+  HWY_ALIGN float elements[LaneLayout::kMaxHeadDim];
+  size_t padded;  // RoundUp(D, 64)
+  float largest, sum_of_sizes;
+
+  OrderedQuery(const float* row, std::span<const uint8_t> order)
+      : padded(RoundUp(order.size(), 64)) {
+    for (size_t p = 0; p < order.size(); ++p) elements[p] = row[order[p]];
+    std::fill(elements + order.size(), elements + padded, 0.0f);
+    const FloatTag df;
+    FloatVec most = hn::Zero(df), sum = most;
+    for (size_t j = 0; j < padded; j += hn::Lanes(df)) {
+      const FloatVec size = hn::Abs(hn::Load(df, elements + j));
+      most = hn::Max(most, size);
+      sum = hn::Add(sum, size);
+    }
+    largest = hn::ReduceMax(df, most);
+    sum_of_sizes = hn::ReduceSum(df, sum);
   }
-  return largest / kMostOf15Bits;
+
+  // Whether 8 bits are too few for `dim` elements. What is rounded is off by step / sqrt(12) in the
+  // mean square. Sizes, not squares: one large element must not hide what the others lose.
+  bool NeedsWide(size_t dim) const {
+    const float off = largest / kMostOf8Bits / std::sqrt(12.0f);
+    return off * static_cast<float>(dim) > kMostRounded * sum_of_sizes;
+  }
+};
+
+// Elements become multiples of the returned step. table: a row's in LaneQuery::q
+inline float MakeQueryTable(const OrderedQuery& q, bool wide, uint8_t* table) {
+  const FloatTag df;
+  const hn::RebindToSigned<FloatTag> di;
+  const float most = wide ? kMostOf15Bits : kMostOf8Bits;
+  const FloatVec inverse = hn::Set(df, q.largest > 0 ? most / q.largest : 0.0f);
+  for (size_t j = 0; j < q.padded; j += hn::Lanes(df)) {
+    const auto n = hn::NearestInt(hn::Mul(hn::Load(df, q.elements + j), inverse));
+    if (!wide) {
+      StoreBytes(df, n, kQueryBias, table + j);
+      continue;
+    }
+    StoreBytes(df, hn::And(n, hn::Set(di, 127)), 0, table + j);
+    StoreBytes(df, hn::ShiftRight<7>(n), kQueryBias, table + q.padded + j);
+  }
+  return q.largest / most;
 }
 
 // The sums of every four of x[0 … 32 W), as LaneQuery has them. Returns their step.
@@ -96,10 +128,9 @@ inline float MakeSumTables(const float* x, size_t words, uint8_t* sums) {
     largest = std::max(
         largest, std::abs(x[j]) + std::abs(x[j + 1]) + std::abs(x[j + 2]) + std::abs(x[j + 3]));
   }
-  const float inverse = largest > 0 ? kMostOf15Bits / largest : 0.0f;
-  const size_t half = 64 * words;  // bytes of a table of low, or high, halves of eight channels
+  const float inverse = largest > 0 ? kMostOf8Bits / largest : 0.0f;
   for (size_t j = 0; j < 32 * words; j += 4) {
-    uint8_t* low = sums + (j / 4 % 2) * half + j / 8 * 16;
+    uint8_t* table = sums + (j / 4 % 2) * 64 * words + j / 8 * 16;
     for (size_t e = 0; e < 16; e += lanes) {
       const auto pattern = hn::Iota(di, static_cast<int32_t>(e));
       FloatVec sum = hn::Zero(df);
@@ -108,10 +139,10 @@ inline float MakeSumTables(const float* x, size_t words, uint8_t* sums) {
         const FloatVec term = hn::Set(df, x[j + i] * inverse);
         sum = hn::Add(sum, hn::IfThenElse(hn::RebindMask(df, is_set), term, hn::Neg(term)));
       }
-      StoreSplit(df, sum, kSumHighBias, low + e, low + 2 * half + e);
+      StoreBytes(df, hn::NearestInt(sum), kSumBias, table + e);
     }
   }
-  return largest / kMostOf15Bits;
+  return largest / kMostOf8Bits;
 }
 
 // memory: [FewQueryFloats(D)], 64-byte aligned. `prepared`: it holds all of this already.
@@ -120,22 +151,28 @@ inline LaneQuery MakeLaneQuery(const RowsView& keys, const float* q, size_t n_ro
   const size_t dim = keys.head_dim;
   const size_t words = keys.lanes->layout().words;
   LaneQuery query;
-  query.q_bytes = 2 * RoundUp(dim, 64);
-  query.sums_bytes = 256 * words;
   query.q = reinterpret_cast<uint8_t*>(memory);
-  query.sums = query.q + n_rows * query.q_bytes;
+  query.sums_bytes = 128 * words;
+  query.sums = query.q + n_rows * 2 * RoundUp(dim, 64);
   query.q_step = reinterpret_cast<float*>(query.sums + n_rows * query.sums_bytes);
   query.sums_step = query.q_step + n_rows;
   query.centre = query.sums_step + n_rows;
-  if (prepared) return query;
-  HWY_ALIGN float ordered[LaneLayout::kMaxHeadDim];
-  HWY_ALIGN float filled[LaneLayout::kMaxHeadDim] = {};
+  query.wide = query.centre + n_rows;
   const std::span<const uint8_t> order = keys.lanes->order();
+  if (!prepared) {
+    bool wide = false;
+    for (size_t r = 0; r < n_rows; ++r) {
+      wide = wide || OrderedQuery(q + r * dim, order).NeedsWide(dim);
+    }
+    *query.wide = wide ? 1.0f : 0.0f;
+  }
+  const bool wide = *query.wide > 0;
+  query.q_bytes = (wide ? 2 : 1) * RoundUp(dim, 64);
+  if (prepared) return query;
+  HWY_ALIGN float filled[LaneLayout::kMaxHeadDim] = {};
   for (size_t r = 0; r < n_rows; ++r) {
     const float* row = q + r * dim;
-    uint8_t* table = query.q + r * query.q_bytes;
-    for (size_t p = 0; p < dim; ++p) ordered[p] = row[order[p]];
-    query.q_step[r] = MakeQueryTable(ordered, dim, table, table + query.q_bytes / 2);
+    query.q_step[r] = MakeQueryTable(OrderedQuery(row, order), wide, query.q + r * query.q_bytes);
     for (size_t j = 0; j < dim; ++j) filled[j] = row[j] * keys.lanes->fill()[j];
     query.sums_step[r] = MakeSumTables(filled, words, query.sums + r * query.sums_bytes);
     query.centre[r] = 0;
@@ -151,25 +188,20 @@ HWY_INLINE hn::Vec<DF> LaneHalves(DF df, const std::byte* p) {
   return LoadFloats(df, reinterpret_cast<const hwy::float16_t*>(p));
 }
 
-// One row's scores of Lanes(df) tokens from Σ_kept c q and their integer sums of the plane.
-template <class DF, class VI>
-HWY_INLINE hn::Vec<DF> LaneScore(DF df, const LaneQuery& query, size_t r, hn::Vec<DF> scale,
-                                 hn::Vec<DF> scalar, hn::Vec<DF> kept, VI plane) {
-  const auto s = hn::Mul(scalar, hn::Set(df, query.sums_step[r]));
-  return hn::MulAdd(kept, scale,
-                    hn::MulAdd(hn::ConvertTo(df, plane), s, hn::Set(df, query.centre[r])));
-}
-
 // 128 high + low.
 template <class V>
 HWY_INLINE V JoinSums(V low, V high) {
   return hn::Add(hn::ShiftLeft<7>(high), low);
 }
 
-// One row's Σ_kept c q of Lanes(df) tokens from integer sums of both bytes of q.
+// One row's scores of Lanes(df) tokens from their integer sums of kept channels and of the plane.
 template <class DF, class VI>
-HWY_INLINE hn::Vec<DF> KeptSum(DF df, const LaneQuery& query, size_t r, VI low, VI high) {
-  return hn::Mul(hn::ConvertTo(df, JoinSums(low, high)), hn::Set(df, query.q_step[r]));
+HWY_INLINE hn::Vec<DF> LaneScore(DF df, const LaneQuery& query, size_t r, hn::Vec<DF> scale,
+                                 hn::Vec<DF> scalar, VI kept, VI plane) {
+  const auto a = hn::Mul(scale, hn::Set(df, query.q_step[r]));
+  const auto s = hn::Mul(scalar, hn::Set(df, query.sums_step[r]));
+  return hn::MulAdd(hn::ConvertTo(df, kept), a,
+                    hn::MulAdd(hn::ConvertTo(df, plane), s, hn::Set(df, query.centre[r])));
 }
 
 #endif  // HWY_TARGET == HWY_SCALAR

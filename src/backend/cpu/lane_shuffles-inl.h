@@ -30,31 +30,45 @@ namespace hn = hwy::HWY_NAMESPACE;
 using LaneSumTag = hn::RebindToSigned<FloatTag>;
 using LaneIntSums = IntSums<LaneSumTag>;
 
-// Adds what codes make of elements of q, whose low bytes are in 0 … 127 and whose high bytes in
-// -127 … 127, so that 128 sum_high + sum_low grows by it. sizes: |codes|
+// Products of codes with signed bytes in -127 … 127, summed by twos. None saturates: 2 · 128 · 127
+// < 2^15.
 template <class VU, class VI>
-HWY_INLINE void AddSplitDot(VU low, VU high, VI codes, [[maybe_unused]] VU sizes,
-                            LaneIntSums& sum_low, [[maybe_unused]] LaneIntSums& sum_high) {
+HWY_INLINE hn::Vec<hn::Repartition<int16_t, LaneByteTag>> PairProducts(VU bytes, VI codes,
+                                                                       VU sizes) {
+  const auto signed_bytes =
+      hn::IfNegativeThenNegOrUndefIfZero(codes, hn::BitCast(LaneCodeTag(), bytes));
+  return hn::SatWidenMulPairwiseAdd(hn::Repartition<int16_t, LaneByteTag>(), sizes, signed_bytes);
+}
+
+// Adds products of codes with elements of q, which have kBytes bytes, to a token's sum: elements in
+// `low`, or low bytes in 0 … 127 and high ones in -127 … 127. sizes: |codes|. One sum takes
+// them all: 256 channels · 128 · 16256 do not fill it.
+template <size_t kBytes, class VU, class VI>
+HWY_INLINE void AddCodes(VU low, [[maybe_unused]] VU high, VI codes, [[maybe_unused]] VU sizes,
+                         LaneIntSums& sum) {
   const LaneSumTag di;
-  const LaneCodeTag dc;
+  auto all = FromSums(di, sum);
 #if HWY_ARCH_X86
-  // Pairs go to 16 bits with saturation, which none reaches: 2 · 127 · 128 < 2^15. All goes into
-  // one sum, which 256 channels · 128 · 16256 do not fill.
   const hn::Repartition<int16_t, LaneSumTag> d16;
-  const auto signed_high = hn::IfNegativeThenNegOrUndefIfZero(codes, hn::BitCast(dc, high));
-  const auto pairs_low = hn::SatWidenMulPairwiseAdd(d16, low, codes);
-  const auto pairs_high = hn::SatWidenMulPairwiseAdd(d16, sizes, signed_high);
-  const auto of_low = hn::WidenMulPairwiseAdd(di, pairs_low, hn::Set(d16, int16_t{1}));
-  const auto of_high = hn::WidenMulPairwiseAdd(di, pairs_high, hn::Set(d16, int16_t{128}));
-  sum_low = ToSums(di, hn::Add(FromSums(di, sum_low), hn::Add(of_low, of_high)));
+  const auto one = hn::Set(d16, int16_t{1});
+  if constexpr (kBytes == 1) {
+    all = hn::Add(all, hn::WidenMulPairwiseAdd(di, PairProducts(low, codes, sizes), one));
+  } else {
+    const auto pairs_low = hn::SatWidenMulPairwiseAdd(d16, low, codes);
+    const auto pairs_high = PairProducts(high, codes, sizes);
+    const auto of_low = hn::WidenMulPairwiseAdd(di, pairs_low, one);
+    const auto of_high = hn::WidenMulPairwiseAdd(di, pairs_high, hn::Set(d16, int16_t{128}));
+    all = hn::Add(all, hn::Add(of_low, of_high));
+  }
 #else
-  const auto add = [&](VU bytes, LaneIntSums& sum) HWY_ATTR {
-    const auto before = FromSums(di, sum);
-    sum = ToSums(di, hn::SumOfMulQuadAccumulate(di, hn::BitCast(dc, bytes), codes, before));
-  };
-  add(low, sum_low);
-  add(high, sum_high);
+  const LaneCodeTag dc;
+  if constexpr (kBytes == 2) {
+    const auto of_high = hn::SumOfMulQuadAccumulate(di, hn::BitCast(dc, high), codes, hn::Zero(di));
+    all = hn::Add(all, hn::ShiftLeft<7>(of_high));
+  }
+  all = hn::SumOfMulQuadAccumulate(di, hn::BitCast(dc, low), codes, all);
 #endif
+  sum = ToSums(di, all);
 }
 
 // i - 16 b is below 16 for channels i of block b. What comes out finds them by its last four bits,
@@ -74,9 +88,10 @@ HWY_INLINE LaneByteVec LookUp(const uint8_t* block, LaneByteVec places) {
 }
 
 // Calls use(row, low bytes, high bytes) with the elements of kRows query rows that channels stand
-// for. They are in `n` blocks, of which the table begins with the one of channel `first`. Vectors
-// have names and are in no array: those of some targets have no size.
-template <size_t kRows, class Use>
+// for; those of one byte are the low ones. They are in `n` blocks, of which the table begins with
+// the one of channel `first`. Vectors have names and are in no array: those of some targets have no
+// size.
+template <size_t kRows, size_t kBytes, class Use>
 HWY_INLINE void FindInBlocks(const uint8_t* table, size_t q_bytes, size_t first, size_t n,
                              LaneByteVec channels, const Use& use) {
   using V = LaneByteVec;
@@ -88,8 +103,9 @@ HWY_INLINE void FindInBlocks(const uint8_t* table, size_t q_bytes, size_t first,
   for (const uint8_t* end = table + 16 * n; table != end; table += 16) {
     const V places = PlaceInBlock(difference);
     const auto find = [&](size_t row, V& low, V& high) SPARK_INLINE_LAMBDA {
-      low = hn::Or(low, LookUp(table + row * q_bytes, places));
-      high = hn::Or(high, LookUp(table + row * q_bytes + q_bytes / 2, places));
+      const uint8_t* at = table + row * q_bytes;
+      low = hn::Or(low, LookUp(at, places));
+      if constexpr (kBytes == 2) high = hn::Or(high, LookUp(at + q_bytes / 2, places));
     };
     find(0, low0, high0);
     if constexpr (kRows > 1) find(1, low1, high1);
@@ -104,7 +120,7 @@ HWY_INLINE void FindInBlocks(const uint8_t* table, size_t q_bytes, size_t first,
 }
 
 // The same in the first kBlocks blocks, up to four.
-template <size_t kRows, size_t kBlocks, class Use>
+template <size_t kRows, size_t kBytes, size_t kBlocks, class Use>
 HWY_INLINE void FindInFirst(const uint8_t* table, size_t q_bytes, LaneByteVec channels,
                             const Use& use) {
   const LaneByteTag d;
@@ -127,7 +143,7 @@ HWY_INLINE void FindInFirst(const uint8_t* table, size_t q_bytes, LaneByteVec ch
   };
   const auto find_row = [&](auto row) SPARK_INLINE_LAMBDA {
     const uint8_t* at = table + row * q_bytes;
-    use(row, find(at), find(at + q_bytes / 2));
+    use(row, find(at), kBytes == 2 ? find(at + q_bytes / 2) : hn::Zero(d));
   };
   // Lest g++ loads all tables before the loop around this, and keeps them in memory again.
   hwy::PreventElision(table);
@@ -138,41 +154,40 @@ HWY_INLINE void FindInFirst(const uint8_t* table, size_t q_bytes, LaneByteVec ch
 }
 
 // Elements of q times codes of the rest of n tokens, for kRows query rows.
-template <size_t kRows>
+template <size_t kRows, size_t kBytes>
 HWY_INLINE void SumLaneRest(LaneChunk& chunk, size_t n, const LaneQuery& query, size_t first_row) {
   const LaneByteTag d;
   const LaneCodeTag dc;
-  const hn::Repartition<int16_t, LaneByteTag> d16;
   const LaneSumTag di;
-  // Of low and high bytes side by side: 128 high + low.
-  const auto worth = hn::BitCast(d, hn::Set(hn::Repartition<uint16_t, LaneByteTag>(), 0x8001));
+  const hn::Repartition<int16_t, LaneByteTag> d16;  // a lane is a token
   const uint8_t* table = query.q + first_row * query.q_bytes;
-  for (size_t t = 0; t < n; t += 2 * hn::Lanes(di)) {
+  for (size_t t = 0; t < n; t += hn::Lanes(d16)) {
     const auto channels = hn::Load(d, chunk.rest_channels[t]);
     const auto codes = hn::Load(dc, chunk.rest_codes[t]);
-    const auto wide = [&](auto pairs) SPARK_INLINE_LAMBDA {
-      return hn::ShiftRight<8>(hn::BitCast(d16, pairs));
-    };
-    const auto codes0 = wide(hn::InterleaveWholeLower(dc, codes, codes));
-    const auto codes1 = wide(hn::InterleaveWholeUpper(dc, codes, codes));
-    const auto use = [&](auto row, LaneByteVec low_bytes,
-                         LaneByteVec high_bytes) SPARK_INLINE_LAMBDA {
-      const auto low = hn::BitCast(dc, low_bytes), high = hn::BitCast(dc, high_bytes);
-      const auto q0 =
-          hn::SatWidenMulPairwiseAdd(d16, worth, hn::InterleaveWholeLower(dc, low, high));
-      const auto q1 =
-          hn::SatWidenMulPairwiseAdd(d16, worth, hn::InterleaveWholeUpper(dc, low, high));
+    const auto sizes = hn::BitCast(d, hn::Abs(codes));
+    const auto use = [&](auto row, LaneByteVec low, LaneByteVec high) SPARK_INLINE_LAMBDA {
       int32_t* sums = chunk.rest[first_row + row] + t;
-      hn::Store(hn::WidenMulPairwiseAdd(di, q0, codes0), di, sums);
-      hn::Store(hn::WidenMulPairwiseAdd(di, q1, codes1), di, sums + hn::Lanes(di));
+      const auto store = [&](auto first_half, auto second_half) SPARK_INLINE_LAMBDA {
+        hn::Store(first_half, di, sums);
+        hn::Store(second_half, di, sums + hn::Lanes(di));
+      };
+      if constexpr (kBytes == 1) {
+        const auto products = PairProducts(low, codes, sizes);
+        store(hn::PromoteLowerTo(di, products), hn::PromoteUpperTo(di, products));
+      } else {
+        const auto of_low = hn::SatWidenMulPairwiseAdd(d16, low, codes);
+        const auto of_high = PairProducts(high, codes, sizes);
+        store(JoinSums(hn::PromoteLowerTo(di, of_low), hn::PromoteLowerTo(di, of_high)),
+              JoinSums(hn::PromoteUpperTo(di, of_low), hn::PromoteUpperTo(di, of_high)));
+      }
     };
-    FindInBlocks<kRows>(table, query.q_bytes, 0, chunk.rest_end, channels, use);
+    FindInBlocks<kRows, kBytes>(table, query.q_bytes, 0, chunk.rest_end, channels, use);
   }
 }
 
 // Scores of the tokens in lanes [lane, lane + Lanes(df)) of a tile, the i_tile-th of a chunk of n
 // tokens that has its other sums, for kRows query rows. scores: of the chunk's first token
-template <size_t kRows, bool kFewBlocks>
+template <size_t kRows, size_t kBytes, bool kFewBlocks>
 HWY_INLINE void ScoreLanes(const std::byte* tile, const LaneLayout& layout, const LaneChunk& chunk,
                            size_t i_tile, const LaneQuery& query, size_t first_row, size_t lane,
                            size_t n, float* scores, size_t stride, LinesAhead& ahead) {
@@ -181,13 +196,12 @@ HWY_INLINE void ScoreLanes(const std::byte* tile, const LaneLayout& layout, cons
   const LaneByteTag d;
   const LaneCodeTag dc;
   const size_t t = i_tile * LaneLayout::kTokens + lane;
-  const auto zero = ToSums(di, hn::Zero(di));
+  const hn::Rebind<int16_t, LaneSumTag> d16;
   const auto rest = [&](size_t row) SPARK_INLINE_LAMBDA {
-    if (row >= kRows || layout.rest == 0) return zero;
+    if (row >= kRows || layout.rest == 0) return ToSums(di, hn::Zero(di));
     return ToSums(di, hn::Load(di, chunk.rest[first_row + row] + t));
   };
-  auto low0 = rest(0), low1 = rest(1), low2 = rest(2), low3 = rest(3);
-  auto high0 = zero, high1 = zero, high2 = zero, high3 = zero;
+  auto kept0 = rest(0), kept1 = rest(1), kept2 = rest(2), kept3 = rest(3);
   const uint8_t* table = query.q + first_row * query.q_bytes;
   const auto* quad = reinterpret_cast<const uint8_t*>(tile + layout.first_quad()) + 4 * lane;
   size_t i = 0;
@@ -196,10 +210,10 @@ HWY_INLINE void ScoreLanes(const std::byte* tile, const LaneLayout& layout, cons
     const LaneCodeVec codes = hn::BitCast(dc, hn::LoadU(d, quad + 64));
     const LaneByteVec sizes = hn::BitCast(d, hn::Abs(codes));
     const auto use = [&](auto row, LaneByteVec low, LaneByteVec high) SPARK_INLINE_LAMBDA {
-      if constexpr (row == 0) AddSplitDot(low, high, codes, sizes, low0, high0);
-      if constexpr (row == 1) AddSplitDot(low, high, codes, sizes, low1, high1);
-      if constexpr (row == 2) AddSplitDot(low, high, codes, sizes, low2, high2);
-      if constexpr (row == 3) AddSplitDot(low, high, codes, sizes, low3, high3);
+      if constexpr (row == 0) AddCodes<kBytes>(low, high, codes, sizes, kept0);
+      if constexpr (row == 1) AddCodes<kBytes>(low, high, codes, sizes, kept1);
+      if constexpr (row == 2) AddCodes<kBytes>(low, high, codes, sizes, kept2);
+      if constexpr (row == 3) AddCodes<kBytes>(low, high, codes, sizes, kept3);
     };
     find(channels, use);
     ++i;
@@ -209,7 +223,7 @@ HWY_INLINE void ScoreLanes(const std::byte* tile, const LaneLayout& layout, cons
     const auto add_within = [&](auto blocks) SPARK_INLINE_LAMBDA {
       while (i < chunk.quads_within[blocks - 1]) {
         add_quad([&](LaneByteVec channels, const auto& use) SPARK_INLINE_LAMBDA {
-          FindInFirst<kRows, blocks>(table, query.q_bytes, channels, use);
+          FindInFirst<kRows, kBytes, blocks>(table, query.q_bytes, channels, use);
         });
       }
     };
@@ -222,26 +236,23 @@ HWY_INLINE void ScoreLanes(const std::byte* tile, const LaneLayout& layout, cons
       ahead.Step();
       const size_t first = chunk.first_block[i_tile][i], end = chunk.end_block[i_tile][i];
       add_quad([&](LaneByteVec channels, const auto& use) SPARK_INLINE_LAMBDA {
-        FindInBlocks<kRows>(table + 16 * first, query.q_bytes, 16 * first, end - first, channels,
-                            use);
+        FindInBlocks<kRows, kBytes>(table + 16 * first, query.q_bytes, 16 * first, end - first,
+                                    channels, use);
       });
     }
   }
-  const hn::Rebind<int16_t, LaneSumTag> d16;
   const FloatVec scale = LaneHalves(df, tile + LaneLayout::kScales + 2 * lane);
   const FloatVec scalar = LaneHalves(df, tile + LaneLayout::kScalars + 2 * lane);
-  const auto store = [&](size_t row, auto low, auto high) SPARK_INLINE_LAMBDA {
+  const auto store = [&](size_t row, LaneIntSums kept) SPARK_INLINE_LAMBDA {
     const size_t r = first_row + row;
-    const FloatVec kept = KeptSum(df, query, r, FromSums(di, low), FromSums(di, high));
-    const auto plane = JoinSums(hn::PromoteTo(di, hn::Load(d16, chunk.plane_low[r] + t)),
-                                hn::PromoteTo(di, hn::Load(d16, chunk.plane_high[r] + t)));
-    const FloatVec score = LaneScore(df, query, r, scale, scalar, kept, plane);
+    const auto plane = hn::PromoteTo(di, hn::Load(d16, chunk.plane[r] + t));
+    const FloatVec score = LaneScore(df, query, r, scale, scalar, FromSums(di, kept), plane);
     StoreUpTo(df, score, scores + r * stride + t, n - t);
   };
-  store(0, low0, high0);
-  if constexpr (kRows > 1) store(1, low1, high1);
-  if constexpr (kRows > 2) store(2, low2, high2);
-  if constexpr (kRows > 3) store(3, low3, high3);
+  store(0, kept0);
+  if constexpr (kRows > 1) store(1, kept1);
+  if constexpr (kRows > 2) store(2, kept2);
+  if constexpr (kRows > 3) store(3, kept3);
 }
 
 // Steps (run_memory-inl.h) that LaneDots() takes: one a vector of tokens, or one for each of its
@@ -251,13 +262,13 @@ inline size_t LaneSteps(const LaneLayout& layout, size_t n) {
 }
 
 // Scores of n tokens of a chunk that has its sums of signs.
-template <bool kFewBlocks>
+template <size_t kBytes, bool kFewBlocks>
 HWY_INLINE void ScoreChunk(const std::byte* tiles, const LaneLayout& layout, size_t n,
                            const LaneQuery& query, size_t n_rows, LaneChunk& chunk, float* scores,
                            size_t stride, RunMemory& memory) {
   if (layout.rest > 0) {
     ByFourRows(n_rows, [&](auto rows, size_t r)
-                           SPARK_INLINE_LAMBDA { SumLaneRest<rows>(chunk, n, query, r); });
+                           SPARK_INLINE_LAMBDA { SumLaneRest<rows, kBytes>(chunk, n, query, r); });
   }
   LinesAhead ahead = memory.Begin();
   for (size_t t = 0; t < n; t += hn::Lanes(FloatTag())) {
@@ -265,8 +276,8 @@ HWY_INLINE void ScoreChunk(const std::byte* tiles, const LaneLayout& layout, siz
     if constexpr (kFewBlocks) ahead.Step();
     const std::byte* tile = tiles + i_tile * layout.tile_bytes();
     ByFourRows(n_rows, [&](auto rows, size_t r) SPARK_INLINE_LAMBDA {
-      ScoreLanes<rows, kFewBlocks>(tile, layout, chunk, i_tile, query, r, lane, n, scores, stride,
-                                   ahead);
+      ScoreLanes<rows, kBytes, kFewBlocks>(tile, layout, chunk, i_tile, query, r, lane, n, scores,
+                                           stride, ahead);
     });
   }
   memory.End(ahead);
@@ -281,13 +292,18 @@ inline void LaneDots(const RowsView& keys, size_t first, size_t n, const LaneQue
   LaneChunk chunk;
   PrepareLaneChunk(*keys.lanes, first_tile, n, chunk);
   for (size_t r = 0; r < n_rows; ++r) {
-    SumLanePlane(chunk, n, layout.words, query.sums + r * query.sums_bytes, chunk.plane_low[r],
-                 chunk.plane_high[r]);
+    SumLanePlane(chunk, n, layout.words, query.sums + r * query.sums_bytes, chunk.plane[r]);
   }
-  if (layout.few_blocks()) {
-    ScoreChunk<true>(tiles, layout, n, query, n_rows, chunk, scores, stride, memory);
+  const auto score = [&](auto bytes, auto few_blocks) HWY_ATTR {
+    ScoreChunk<bytes, few_blocks>(tiles, layout, n, query, n_rows, chunk, scores, stride, memory);
+  };
+  const auto score_by = [&](auto bytes) HWY_ATTR {
+    layout.few_blocks() ? score(bytes, std::true_type()) : score(bytes, std::false_type());
+  };
+  if (*query.wide > 0) {
+    score_by(std::integral_constant<size_t, 2>());
   } else {
-    ScoreChunk<false>(tiles, layout, n, query, n_rows, chunk, scores, stride, memory);
+    score_by(std::integral_constant<size_t, 1>());
   }
 }
 
