@@ -63,8 +63,8 @@ inline constexpr uint8_t kQueryBias = kNativeUnsigned ? 128 : 0;
 inline constexpr uint8_t kSumBias = kNativeUnsigned ? 0 : 128;
 
 // Stores whole numbers from -128 to 127, plus bias, modulo 256.
-template <class DF>
-HWY_INLINE void StoreBytes(DF, hn::VFromD<hn::RebindToSigned<DF> > n, uint8_t bias, uint8_t* to) {
+template <class DF, class VI>
+HWY_INLINE void StoreBytes(DF, VI n, uint8_t bias, uint8_t* to) {
   const hn::Rebind<uint8_t, DF> d8;
   const hn::Rebind<int8_t, DF> d8s;
   const auto bytes = hn::BitCast(d8, hn::DemoteTo(d8s, n));
