@@ -5,7 +5,7 @@
 #include <random>
 #include <set>
 
-#include "tests/support/real_model.h"
+#include "tests/support/sanitized.h"
 #include "tests/support/spark_sweep.h"
 #include "tests/support/temp_dir.h"
 

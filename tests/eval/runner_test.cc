@@ -4,7 +4,7 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include "spark/error.h"
-#include "tests/support/real_model.h"
+#include "tests/support/sanitized.h"
 #include "tests/support/temp_dir.h"
 
 namespace spark {

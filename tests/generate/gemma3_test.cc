@@ -4,6 +4,7 @@
 
 #include "tests/support/real_figures.h"
 #include "tests/support/real_model.h"
+#include "tests/support/sanitized.h"
 
 namespace spark::testing {
 namespace gemma3_test {

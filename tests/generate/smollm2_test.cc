@@ -8,6 +8,7 @@
 #include "io/gguf.h"
 #include "tests/support/real_figures.h"
 #include "tests/support/real_model.h"
+#include "tests/support/sanitized.h"
 #include "text/bpe_tokenizer.h"
 
 namespace spark::testing {

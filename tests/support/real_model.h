@@ -18,13 +18,6 @@ std::optional<std::string> Gemma3Path();
 // What a file of $SPARK_SHARED holds, else of ../shared beside the checkout.
 std::optional<std::string> SharedText(const std::string& name);
 
-// A hundred times slower with nothing more to find: the same kernels run on small models.
-#if defined(__SANITIZE_ADDRESS__)
-inline constexpr bool kSanitized = true;
-#else
-inline constexpr bool kSanitized = false;
-#endif
-
 }  // namespace spark::testing
 
 #endif  // SPARK_TESTS_SUPPORT_REAL_MODEL_H_
