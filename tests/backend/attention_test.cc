@@ -83,11 +83,6 @@ void CheckScores(Backend& cpu, const KeyStore& keys, size_t dim, size_t group, R
   CHECK(RelativeError(out, expected) < tolerance);
 }
 
-std::vector<size_t> HeadDims(bool slow) {
-  if (slow) return {8, 80};
-  return {1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 20, 31, 33, 64, 80, 96, 128, 256};
-}
-
 TEST_CASE("scores from dense and dropped stores match the reference", "[backend]") {
   ForEachSimdTarget([&](const std::string& target) {
     const auto cpu = MakeCpuBackend({.threads = 2});

@@ -44,6 +44,12 @@ inline bool IsSlow(const std::string& target) {
   return all || target == "SCALAR" || target == "EMU128";
 }
 
+// Widths of heads around every lane boundary.
+inline std::vector<size_t> HeadDims(bool slow) {
+  if (slow) return {8, 80};
+  return {1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 20, 31, 33, 64, 80, 96, 128, 256};
+}
+
 // As long as it lives, kernels of AVX3_ZEN4 ask for memory in the way that this machine does not.
 class OtherBursts {
  public:

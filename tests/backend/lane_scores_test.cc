@@ -1,5 +1,6 @@
 // Scores of keys in lanes: queries are rounded, so kernels are compared with scalar code that
 // rounds in the same way, and what that makes of a score with the reference.
+#include <algorithm>
 #include <cmath>
 #include <span>
 #include <utility>
@@ -121,11 +122,6 @@ void CheckScores(Backend& cpu, const KeyStore& keys, size_t group, bool wide, Ra
       CHECK(error <= expected.bounds[t] * 1.001 + 1e-5 * std::abs(reference[t]));
     }
   }
-}
-
-std::vector<size_t> HeadDims(bool slow) {
-  if (slow) return {8, 80};
-  return {1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 20, 31, 33, 64, 80, 96, 128, 256};
 }
 
 TEST_CASE("scores from keys in lanes are those of rounded queries", "[backend][lanes]") {

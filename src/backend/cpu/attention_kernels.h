@@ -94,7 +94,7 @@ inline constexpr size_t kScratchRows = kTokenTile + kExpandedAhead;
 inline constexpr size_t kMaxFewTokens = 512;  // of a run given to AttendFew()
 
 // Floats of memory for what AttendFew() makes of its queries before it meets the keys: of each row
-// 5 bytes a channel for LaneQuery, or 4 for SparseQuery, which takes 4 more of one row.
+// 6 bytes a channel for LaneQuery, or 4 for SparseQuery, which takes 4 more of one row.
 constexpr size_t FewQueryFloats(size_t head_dim) {
   return (2 * kFewQueryRows + 1) * RoundUp(head_dim, 64) + 4 * kFewQueryRows;
 }
